@@ -1,0 +1,187 @@
+#include "bindings/convert.h"
+
+namespace fastnn::bindings {
+namespace {
+
+// Kind and size of NumPy's type numbers, which name C types.
+struct Scalar {
+  char kind;  // 'b', 'i', 'u', 'f', or 0 for what is not supported
+  int size;
+};
+
+Scalar scalar_of(int type_number) {
+  using namespace py::detail;
+  switch (type_number) {
+    case npy_api::NPY_BOOL_: return {'b', 1};
+    case npy_api::NPY_BYTE_: return {'i', 1};
+    case npy_api::NPY_UBYTE_: return {'u', 1};
+    case npy_api::NPY_SHORT_: return {'i', 2};
+    case npy_api::NPY_USHORT_: return {'u', 2};
+    case npy_api::NPY_INT_: return {'i', sizeof(int)};
+    case npy_api::NPY_UINT_: return {'u', sizeof(int)};
+    case npy_api::NPY_LONG_: return {'i', sizeof(long)};
+    case npy_api::NPY_ULONG_: return {'u', sizeof(long)};
+    case npy_api::NPY_LONGLONG_: return {'i', 8};
+    case npy_api::NPY_ULONGLONG_: return {'u', 8};
+    case npy_api::NPY_FLOAT_: return {'f', 4};
+    case npy_api::NPY_DOUBLE_: return {'f', 8};
+    default: return {0, 0};
+  }
+}
+
+std::optional<DType> dtype_of(Scalar scalar) {
+  switch (scalar.kind) {
+    case 'b': return DType::boolean;
+    case 'u':
+      if (scalar.size == 1) return DType::uint8;
+      break;
+    case 'i':
+      if (scalar.size == 8) return DType::int64;
+      if (scalar.size == 4) return DType::int32;
+      break;
+    case 'f': return scalar.size == 4 ? DType::float32 : DType::float64;
+  }
+  return std::nullopt;
+}
+
+py::array require_array(const Call& call, const char* name, const Array& array) {
+  if (!py::isinstance<py::array>(array.object))
+    raise<TypeError>(call.op, name, " must be a NumPy array, not ", Py_TYPE(array.object.ptr())->tp_name);
+  auto result = py::reinterpret_borrow<py::array>(array.object);
+  char order = result.dtype().byteorder();
+  if (order == '>' && PY_LITTLE_ENDIAN)
+    raise<TypeError>(call.op, name, " is byte-swapped; convert it with ", name, ".astype(", name, ".dtype.newbyteorder('='))");
+  if (!(result.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_))
+    raise<ValueError>(call.op, name, " is not aligned in memory; copy it");
+  if (result.ndim() > max_rank) raise<ValueError>(call.op, name, " has ", result.ndim(), " dimensions; at most ", max_rank);
+  return result;
+}
+
+View view_of(const Call& call, const char* name, const py::array& array) {
+  std::optional<DType> dtype = dtype_of(scalar_of(array.dtype().num()));
+  if (!dtype)
+    raise<TypeError>(call.op, name, " has dtype ", std::string(py::str(array.dtype())),
+                     "; supported are float32, float64, int64, int32, uint8 and bool");
+  View view{static_cast<std::byte*>(const_cast<void*>(array.data())), *dtype, static_cast<int>(array.ndim()), {}, {}};
+  int64_t size = item_size(*dtype);
+  for (int i = 0; i < view.rank; ++i) {
+    view.shape[i] = array.shape(i);
+    // A record array's field: its steps are no whole number of elements.
+    if (array.strides(i) % size != 0 && array.shape(i) > 1)
+      raise<ValueError>(call.op, name, " has strides that are no multiple of its item size; copy it");
+    view.strides[i] = array.strides(i) / size;
+  }
+  return view;
+}
+
+void require_writable(const Call& call, const char* name, const py::array& array) {
+  if (!array.writeable()) raise<ValueError>(call.op, name, " is read-only");
+}
+
+const py::dtype& numpy_dtype(DType dtype) {
+  struct Dtypes {
+    py::dtype each[6] = {py::dtype::of<float>(),   py::dtype::of<double>(),  py::dtype::of<int64_t>(),
+                         py::dtype::of<int32_t>(), py::dtype::of<uint8_t>(), py::dtype::of<bool>()};
+  };
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<Dtypes> storage;
+  return storage.call_once_and_store_result([] { return Dtypes(); }).get_stored().each[static_cast<int>(dtype)];
+}
+
+void release_gil(void (*work)(void*), void* context) {
+  py::gil_scoped_release release;
+  work(context);
+}
+
+}  // namespace
+
+Call make_call(const char* op, Threads threads) {
+  if (threads && (*threads < 1 || *threads > max_threads))
+    raise<ValueError>(op, "num_threads = ", *threads, " must be from 1 to ", max_threads);
+  return {op, threads.value_or(0), release_gil};
+}
+
+Argument argument(const Call& call, const char* name, const Array& array) {
+  return {view_of(call, name, require_array(call, name, array)), name};
+}
+
+Argument writable(const Call& call, const char* name, const Array& array) {
+  py::array checked = require_array(call, name, array);
+  require_writable(call, name, checked);
+  return {view_of(call, name, checked), name};
+}
+
+bool holds_integers(const Array& array) {
+  if (!py::isinstance<py::array>(array.object)) return false;
+  char kind = scalar_of(py::reinterpret_borrow<py::array>(array.object).dtype().num()).kind;
+  return kind == 'i' || kind == 'u';
+}
+
+Integers integers(const Call& call, const char* name, const Array& array) {
+  py::array checked = require_array(call, name, array);
+  Scalar scalar = scalar_of(checked.dtype().num());
+  if (scalar.kind != 'i' && scalar.kind != 'u')
+    raise<TypeError>(call.op, name, " must be integers, not ", std::string(py::str(checked.dtype())));
+  if (checked.ndim() != 1)
+    raise<ValueError>(call.op, name, " must have 1 dimension, not ", checked.ndim());
+  return {static_cast<const std::byte*>(checked.data()), scalar.size, scalar.kind == 'i', checked.shape(0),
+          checked.strides(0), name};
+}
+
+std::optional<Argument> optional_argument(const Call& call, const char* name, const OptionalArray& array) {
+  if (!array) return std::nullopt;
+  return argument(call, name, *array);
+}
+
+DType dtype_of(const Call& call, const py::object& name) {
+  std::optional<DType> dtype;
+  try {
+    dtype = dtype_of(scalar_of(py::dtype::from_args(name).num()));
+  } catch (const py::error_already_set&) {
+    // Not a dtype at all; said below.
+  }
+  if (!dtype)
+    raise<TypeError>(call.op, "dtype = ", std::string(py::repr(name)),
+                     " is not supported; supported are float32, float64, int64, int32, uint8 and bool");
+  return *dtype;
+}
+
+std::vector<int64_t> shape_of(const Call& call, const std::vector<int64_t>& shape) {
+  if (shape.size() > max_rank)
+    raise<ValueError>(call.op, "shape has ", shape.size(), " dimensions; at most ", max_rank);
+  for (int64_t side : shape)
+    if (side < 0) raise<ValueError>(call.op, "shape has a negative side, ", side);
+  return shape;
+}
+
+py::array empty(const Call& call, DType dtype, int rank, const int64_t* shape) {
+  int64_t bytes = item_size(dtype);
+  for (int i = 0; i < rank; ++i) bytes = checked_multiply(call.op, bytes, shape[i]);
+  std::byte* data = allocate(bytes);
+  py::capsule owner(data, [](void* block) { release(static_cast<std::byte*>(block)); });
+  return py::array(numpy_dtype(dtype), py::array::ShapeContainer(shape, shape + rank), data, owner);
+}
+
+Result::Result(const OptionalArray& out) {
+  given = out.has_value();
+  if (given) object_ = out->object;
+}
+
+View Result::place(const Call& call, DType dtype, int rank, const int64_t* shape) {
+  if (!given) object_ = empty(call, dtype, rank, shape);
+  py::array array = given ? require_array(call, "out", {object_}) : py::reinterpret_borrow<py::array>(object_);
+  View view = view_of(call, "out", array);
+  if (!given) return view;
+  if (view.dtype != dtype)
+    raise<TypeError>(call.op, "out is ", name_of(view.dtype), " but the result is ", name_of(dtype));
+  bool same = view.rank == rank;
+  for (int i = 0; same && i < rank; ++i) same = view.shape[i] == shape[i];
+  if (!same)
+    raise<ValueError>(call.op, "out has shape ", ShapeOf(view), " but the result has ", ShapeOf(shape, rank));
+  require_writable(call, "out", array);
+  // Broadcasting makes views whose elements coincide.
+  for (int i = 0; i < rank; ++i)
+    if (view.strides[i] == 0 && view.shape[i] > 1) raise<ValueError>(call.op, "out has elements that share memory");
+  return view;
+}
+
+}  // namespace fastnn::bindings

@@ -1,0 +1,69 @@
+// Between Python and the core: arrays to views, results to arrays, exceptions, the GIL. Nothing here computes.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eager/eager.h"
+
+namespace py = pybind11;
+
+namespace fastnn::bindings {
+
+// An argument that must be a NumPy array. Taken as any object, so that the message can name it; never converted:
+// pybind11's own conversion would turn a label of 1.9 into 1.
+struct Array {
+  py::object object;
+};
+using OptionalArray = std::optional<Array>;
+using Threads = std::optional<int>;
+
+// The call as the core sees it; work worth it runs without the GIL.
+Call make_call(const char* op, Threads threads);
+
+Argument argument(const Call& call, const char* name, const Array& array);
+// The same for an array that is written.
+Argument writable(const Call& call, const char* name, const Array& array);
+Integers integers(const Call& call, const char* name, const Array& array);
+bool holds_integers(const Array& array);
+std::optional<Argument> optional_argument(const Call& call, const char* name, const OptionalArray& array);
+
+DType dtype_of(const Call& call, const py::object& name);
+std::vector<int64_t> shape_of(const Call& call, const std::vector<int64_t>& shape);
+py::array empty(const Call& call, DType dtype, int rank, const int64_t* shape);
+
+// `out`, or a fresh array.
+class Result : public Output {
+ public:
+  explicit Result(const OptionalArray& out = std::nullopt);
+  View place(const Call& call, DType dtype, int rank, const int64_t* shape) override;
+  py::object take() { return std::move(object_); }
+
+ private:
+  py::object object_;
+};
+
+void bind_elementwise(py::module_& m);
+void bind_training(py::module_& m);
+
+}  // namespace fastnn::bindings
+
+namespace pybind11::detail {
+
+template <>
+struct type_caster<fastnn::bindings::Array> {
+  PYBIND11_TYPE_CASTER(fastnn::bindings::Array, const_name("numpy.ndarray"));
+  bool load(handle source, bool) {
+    // None is left to std::optional, or to the signature's error.
+    if (!source || source.is_none()) return false;
+    value.object = reinterpret_borrow<object>(source);
+    return true;
+  }
+};
+
+}  // namespace pybind11::detail

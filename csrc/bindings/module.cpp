@@ -1,0 +1,62 @@
+// The Python module fastnn._core: what is registered, and what the build can tell of itself.
+#include "bindings/convert.h"
+
+namespace fastnn::bindings {
+namespace {
+
+void translate_error(std::exception_ptr error) {
+  try {
+    if (error) std::rethrow_exception(error);
+  } catch (const ValueError& e) {
+    PyErr_SetString(PyExc_ValueError, e.what());
+  } catch (const TypeError& e) {
+    PyErr_SetString(PyExc_TypeError, e.what());
+  } catch (const IndexError& e) {
+    PyErr_SetString(PyExc_IndexError, e.what());
+  }
+}
+
+py::dict config() {
+  py::dict config;
+  config["version"] = FASTNN_VERSION;
+  config["isa"] = kernels().isa;
+  config["isas"] = runnable_isas();
+  config["vector_bytes"] = kernels().vector_bytes;
+  config["fused_multiply_add"] = kernels().fused_multiply_add;
+  config["threads"] = num_threads();
+  config["available_cpus"] = available_cpus();
+  config["compiler"] = __VERSION__;
+  config["cuda"] = "not built: this version has no CUDA kernels";
+  return config;
+}
+
+}  // namespace
+}  // namespace fastnn::bindings
+
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+  using namespace fastnn;
+  using namespace fastnn::bindings;
+  m.doc() = "The native kernels of fastnn. Use them as fastnn.kernels, which documents each.";
+  py::register_local_exception_translator(translate_error);
+  kernels();  // An unknown FASTNN_ISA is an error at import, not in the middle of training.
+  bind_elementwise(m);
+  bind_training(m);
+
+  m.def(
+      "empty",
+      [](const std::vector<int64_t>& shape, const py::object& dtype) {
+        Call call = make_call("empty", std::nullopt);
+        std::vector<int64_t> sides = shape_of(call, shape);
+        return empty(call, dtype_of(call, dtype), static_cast<int>(sides.size()), sides.data());
+      },
+      py::arg("shape"), py::arg("dtype") = "float32", "An array of unset elements, aligned to 64 bytes.");
+  m.def("config", config, "What was built and what this machine runs.");
+  m.def("num_threads", num_threads, "Threads that a call uses when it does not say.");
+  m.def(
+      "set_num_threads",
+      [](int threads) {
+        make_call("set_num_threads", threads);
+        set_num_threads(threads);
+      },
+      py::arg("num_threads"), "Sets the threads that a call uses when it does not say.");
+}

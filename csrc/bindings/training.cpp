@@ -1,0 +1,260 @@
+// Products, losses, updates, indexing and random numbers.
+#include "bindings/convert.h"
+
+namespace fastnn::bindings {
+namespace {
+
+#define FASTNN_THREADS py::arg("num_threads") = py::none()
+#define FASTNN_OUT py::arg("out") = py::none(), FASTNN_THREADS
+
+const Argument* pointer(const std::optional<Argument>& argument) { return argument ? &*argument : nullptr; }
+
+const char* text(const std::optional<std::string>& value) { return value ? value->c_str() : nullptr; }
+
+void bind_products(py::module_& m) {
+  m.def(
+      "matmul",
+      [](const Array& a, const Array& b, bool transpose_a, bool transpose_b, double alpha, double beta,
+         const OptionalArray& out, Threads threads) {
+        Call call = make_call("matmul", threads);
+        Result result(out);
+        eager::matmul(call, argument(call, "a", a), argument(call, "b", b), {transpose_a, transpose_b, alpha, beta}, result);
+        return result.take();
+      },
+      py::arg("a"), py::arg("b"), py::kw_only(), py::arg("transpose_a") = false, py::arg("transpose_b") = false,
+      py::arg("alpha") = 1.0, py::arg("beta") = 0.0, FASTNN_OUT);
+
+  m.def(
+      "linear",
+      [](const Array& x, const Array& weight, const OptionalArray& bias, const std::optional<std::string>& activation,
+         const OptionalArray& out, Threads threads) {
+        Call call = make_call("linear", threads);
+        Result result(out);
+        std::optional<Argument> b = optional_argument(call, "bias", bias);
+        eager::linear(call, argument(call, "x", x), argument(call, "weight", weight), pointer(b), text(activation), result);
+        return result.take();
+      },
+      py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::arg("activation") = py::none(), py::kw_only(),
+      FASTNN_OUT);
+}
+
+// The loss, and the gradient where asked for.
+void cross_entropy(const char* op, const Array& logits, const Array& target, const OptionalArray& weight,
+                   int64_t ignore_index, double label_smoothing, const std::string& reduction, Threads threads,
+                   Result& loss, Result* grad) {
+  Call call = make_call(op, threads);
+  std::optional<Argument> w = optional_argument(call, "weight", weight);
+  eager::CrossEntropyOptions options{ignore_index, label_smoothing, reduction.c_str()};
+  Argument x = argument(call, "logits", logits);
+  if (holds_integers(target)) {
+    Integers labels = integers(call, "target", target);
+    eager::cross_entropy(call, x, &labels, nullptr, pointer(w), options, loss, grad);
+  } else {
+    Argument probabilities = argument(call, "target", target);
+    if (probabilities.view.rank == 1)
+      raise<TypeError>(call.op, "target is ", name_of(probabilities.view.dtype),
+                       " of shape ", ShapeOf(probabilities.view), "; class indices must be integers, probabilities (n, classes)");
+    eager::cross_entropy(call, x, nullptr, &probabilities, pointer(w), options, loss, grad);
+  }
+}
+
+void bind_losses(py::module_& m) {
+  m.def(
+      "cross_entropy",
+      [](const Array& logits, const Array& target, const OptionalArray& weight, int64_t ignore_index, double label_smoothing,
+         const std::string& reduction, Threads threads) {
+        Result loss;
+        cross_entropy("cross_entropy", logits, target, weight, ignore_index, label_smoothing, reduction, threads, loss,
+                      nullptr);
+        return loss.take();
+      },
+      py::arg("logits"), py::arg("target"), py::kw_only(), py::arg("weight") = py::none(), py::arg("ignore_index") = -100,
+      py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_THREADS);
+
+  m.def(
+      "cross_entropy_with_grad",
+      [](const Array& logits, const Array& target, const OptionalArray& weight, int64_t ignore_index, double label_smoothing,
+         const std::string& reduction, Threads threads) {
+        Result loss, grad;
+        cross_entropy("cross_entropy", logits, target, weight, ignore_index, label_smoothing, reduction, threads, loss,
+                      &grad);
+        return py::make_tuple(loss.take(), grad.take());
+      },
+      py::arg("logits"), py::arg("target"), py::kw_only(), py::arg("weight") = py::none(), py::arg("ignore_index") = -100,
+      py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_THREADS);
+
+  m.def(
+      "mse_loss",
+      [](const Array& prediction, const Array& target, bool half, const std::string& reduction, Threads threads) {
+        Call call = make_call("mse_loss", threads);
+        Result loss;
+        eager::mse_loss(call, argument(call, "prediction", prediction), argument(call, "target", target), half,
+                        reduction.c_str(), loss, nullptr);
+        return loss.take();
+      },
+      py::arg("prediction"), py::arg("target"), py::kw_only(), py::arg("half") = false, py::arg("reduction") = "mean",
+      FASTNN_THREADS);
+
+  m.def(
+      "mse_loss_with_grad",
+      [](const Array& prediction, const Array& target, bool half, const std::string& reduction, Threads threads) {
+        Call call = make_call("mse_loss", threads);
+        Result loss, grad;
+        eager::mse_loss(call, argument(call, "prediction", prediction), argument(call, "target", target), half,
+                        reduction.c_str(), loss, &grad);
+        return py::make_tuple(loss.take(), grad.take());
+      },
+      py::arg("prediction"), py::arg("target"), py::kw_only(), py::arg("half") = false, py::arg("reduction") = "mean",
+      FASTNN_THREADS);
+
+  m.def(
+      "accuracy",
+      [](const Array& logits, const Array& target, Threads threads) {
+        Call call = make_call("accuracy", threads);
+        Result result;
+        eager::accuracy(call, argument(call, "logits", logits), integers(call, "target", target), result);
+        return result.take();
+      },
+      py::arg("logits"), py::arg("target"), py::kw_only(), FASTNN_THREADS);
+}
+
+void bind_updates(py::module_& m) {
+  m.def(
+      "sgd_update",
+      [](const Array& param, const Array& grad, const OptionalArray& velocity, double lr, double momentum, double dampening,
+         double weight_decay, bool nesterov, Threads threads) {
+        Call call = make_call("sgd_update", threads);
+        std::optional<Argument> v;
+        if (velocity) v = writable(call, "velocity", *velocity);
+        eager::sgd_update(call, writable(call, "param", param), argument(call, "grad", grad), pointer(v),
+                          {lr, momentum, dampening, weight_decay, nesterov});
+      },
+      py::arg("param"), py::arg("grad"), py::arg("velocity") = py::none(), py::kw_only(), py::arg("lr"),
+      py::arg("momentum") = 0.0, py::arg("dampening") = 0.0, py::arg("weight_decay") = 0.0, py::arg("nesterov") = false,
+      FASTNN_THREADS);
+
+  m.def(
+      "adam_update",
+      [](const Array& param, const Array& grad, const Array& exp_avg, const Array& exp_avg_sq, double lr, double correction1,
+         double correction2, double beta1, double beta2, double eps, double weight_decay, bool decoupled, Threads threads) {
+        Call call = make_call("adam_update", threads);
+        eager::adam_update(call, writable(call, "param", param), argument(call, "grad", grad),
+                           writable(call, "exp_avg", exp_avg), writable(call, "exp_avg_sq", exp_avg_sq),
+                           {lr, correction1, correction2, beta1, beta2, eps, weight_decay, decoupled});
+      },
+      py::arg("param"), py::arg("grad"), py::arg("exp_avg"), py::arg("exp_avg_sq"), py::kw_only(), py::arg("lr"),
+      py::arg("correction1"), py::arg("correction2"), py::arg("beta1") = 0.9, py::arg("beta2") = 0.999,
+      py::arg("eps") = 1e-8, py::arg("weight_decay") = 0.0, py::arg("decoupled") = false, FASTNN_THREADS);
+}
+
+void bind_indexing(py::module_& m) {
+  m.def(
+      "gather",
+      [](const Array& data, const Array& indices, double divisor, const py::object& dtype, const OptionalArray& out,
+         Threads threads) {
+        Call call = make_call("gather", threads);
+        Result result(out);
+        std::optional<DType> to;
+        if (!dtype.is_none()) to = dtype_of(call, dtype);
+        eager::gather(call, argument(call, "data", data), integers(call, "indices", indices), divisor, to, result);
+        return result.take();
+      },
+      py::arg("data"), py::arg("indices"), py::kw_only(), py::arg("divisor") = 1.0, py::arg("dtype") = py::none(), FASTNN_OUT);
+
+  m.def(
+      "scatter_add",
+      [](const Array& grad, const Array& indices, int64_t num_rows, const OptionalArray& out, Threads threads) {
+        Call call = make_call("scatter_add", threads);
+        Result result(out);
+        eager::scatter_add(call, argument(call, "grad", grad), integers(call, "indices", indices), num_rows, result);
+        return result.take();
+      },
+      py::arg("grad"), py::arg("indices"), py::kw_only(), py::arg("num_rows"), FASTNN_OUT);
+
+  m.def(
+      "pick",
+      [](const Array& x, const Array& rows, const Array& columns, const OptionalArray& out, Threads threads) {
+        Call call = make_call("pick", threads);
+        Result result(out);
+        eager::pick(call, argument(call, "x", x), integers(call, "rows", rows), integers(call, "columns", columns), result);
+        return result.take();
+      },
+      py::arg("x"), py::arg("rows"), py::arg("columns"), py::kw_only(), FASTNN_OUT);
+
+  m.def(
+      "pick_backward",
+      [](const Array& grad, const Array& rows, const Array& columns, const std::pair<int64_t, int64_t>& shape,
+         const OptionalArray& out, Threads threads) {
+        Call call = make_call("pick_backward", threads);
+        Result result(out);
+        eager::pick_backward(call, argument(call, "grad", grad), integers(call, "rows", rows),
+                             integers(call, "columns", columns), shape.first, shape.second, result);
+        return result.take();
+      },
+      py::arg("grad"), py::arg("rows"), py::arg("columns"), py::kw_only(), py::arg("shape"), FASTNN_OUT);
+
+  m.def(
+      "one_hot",
+      [](const Array& labels, int64_t num_classes, const py::object& dtype, const OptionalArray& out, Threads threads) {
+        Call call = make_call("one_hot", threads);
+        Result result(out);
+        eager::one_hot(call, integers(call, "labels", labels), num_classes, dtype_of(call, dtype), result);
+        return result.take();
+      },
+      py::arg("labels"), py::arg("num_classes"), py::kw_only(), py::arg("dtype") = "float32", FASTNN_OUT);
+}
+
+void bind_random(py::module_& m) {
+  auto random = [&m](const char* name, const char* first, const char* second, double a, double b,
+                     Kernel<Random> KernelTable::*kernel) {
+    m.def(
+        name,
+        [=](const std::vector<int64_t>& shape, double first_value, double second_value, uint64_t seed, uint32_t purpose,
+            double step, uint32_t ordinal, const py::object& dtype, const OptionalArray& out, Threads threads) {
+          Call call = make_call(name, threads);
+          Result result(out);
+          std::vector<int64_t> sides = shape_of(call, shape);
+          eager::random(call, kernels().*kernel, dtype_of(call, dtype), static_cast<int>(sides.size()), sides.data(),
+                        {{first, first_value}, {second, second_value}}, {seed, purpose, step, ordinal}, result);
+          return result.take();
+        },
+        py::arg("shape"), py::kw_only(), py::arg(first) = a, py::arg(second) = b, py::arg("seed"), py::arg("purpose") = 0,
+        py::arg("step") = 0, py::arg("ordinal") = 0, py::arg("dtype") = "float32", FASTNN_OUT);
+  };
+  random("uniform", "low", "high", 0.0, 1.0, &KernelTable::uniform);
+  random("normal", "mean", "std", 0.0, 1.0, &KernelTable::normal);
+
+  m.def(
+      "dropout",
+      [](const Array& x, double p, uint64_t seed, uint32_t purpose, double step, uint32_t ordinal, const OptionalArray& out,
+         Threads threads) {
+        Call call = make_call("dropout", threads);
+        Result result(out);
+        eager::dropout(call, argument(call, "x", x), p, {seed, purpose, step, ordinal}, result);
+        return result.take();
+      },
+      py::arg("x"), py::kw_only(), py::arg("p"), py::arg("seed"), py::arg("purpose") = 2, py::arg("step") = 0,
+      py::arg("ordinal") = 0, FASTNN_OUT);
+
+  m.def(
+      "permutation",
+      [](int64_t n, uint64_t seed, uint64_t epoch, const OptionalArray& out, Threads threads) {
+        Call call = make_call("permutation", threads);
+        Result result(out);
+        eager::permutation(call, n, seed, epoch, result);
+        return result.take();
+      },
+      py::arg("n"), py::kw_only(), py::arg("seed"), py::arg("epoch") = 0, FASTNN_OUT);
+}
+
+}  // namespace
+
+void bind_training(py::module_& m) {
+  bind_products(m);
+  bind_losses(m);
+  bind_updates(m);
+  bind_indexing(m);
+  bind_random(m);
+}
+
+}  // namespace fastnn::bindings

@@ -1,0 +1,94 @@
+// Packing: a strip of a matrix, copied so that the product's inner loop reads it in order.
+//
+// A panel holds `width` lanes for each of kc steps: panel[k * width + l] = source[l * lane_stride + k * k_stride],
+// zero where l >= valid. One of the strides is 1 for every transposition of a row-major matrix; both cases run on whole
+// vectors, the second through a transposition in registers.
+#pragma once
+
+#include "cpu/vec.h"
+
+namespace fastnn {
+namespace {
+
+// One stage of Eklundh's transposition: exchanges the off-diagonal blocks of size `distance`.
+template <class T, int distance>
+FASTNN_INLINE void transpose_stage(Vec<T>* row) {
+  typedef Int<T> Mask __attribute__((vector_size(vector_bytes)));
+  Mask low, high;  // lane numbers into the pair (row i, row i + distance)
+  for (int l = 0; l < lanes<T>; ++l) {
+    low[l] = l & distance ? l - distance + lanes<T> : l;
+    high[l] = l & distance ? l + lanes<T> : l + distance;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < lanes<T>; ++i) {
+    if (i & distance) continue;
+    Vec<T> a = row[i], b = row[i + distance];
+    row[i] = __builtin_shuffle(a, b, low);
+    row[i + distance] = __builtin_shuffle(a, b, high);
+  }
+}
+
+// Transposes a square of lanes<T> vectors in registers.
+template <class T>
+FASTNN_INLINE void transpose(Vec<T>* row) {
+  if constexpr (lanes<T> > 8) transpose_stage<T, 8>(row);
+  if constexpr (lanes<T> > 4) transpose_stage<T, 4>(row);
+  if constexpr (lanes<T> > 2) transpose_stage<T, 2>(row);
+  transpose_stage<T, 1>(row);
+}
+
+// Lanes stand next to each other in memory: a copy, row by row.
+template <class T>
+void pack_copy(T* panel, int width, const T* source, int64_t k_stride, int valid, int64_t kc) {
+  for (int64_t k = 0; k < kc; ++k, panel += width, source += k_stride) {
+    int l = 0;
+    for (; l + lanes<T> <= valid; l += lanes<T>) store(panel + l, load(source + l));
+    if (l < width) {
+      Vec<T> rest = valid > l ? load_partial<T>(source + l, valid - l, T(0)) : Vec<T>{};
+      if (l + lanes<T> <= width) store(panel + l, rest);
+      else store_partial<T>(panel + l, rest, width - l);
+      for (l += lanes<T>; l < width; ++l) panel[l] = 0;
+    }
+  }
+}
+
+// Steps stand next to each other in memory: squares of lanes<T> x lanes<T> are transposed in registers.
+template <class T>
+void pack_transpose(T* panel, int width, const T* source, int64_t lane_stride, int valid, int64_t kc) {
+  constexpr int side = lanes<T>;
+  for (int l0 = 0; l0 < width; l0 += side) {
+    int rows = valid - l0 < side ? valid - l0 : side;    // lanes that exist
+    int columns = width - l0 < side ? width - l0 : side;  // lanes to write
+    for (int64_t k = 0; k < kc; k += side) {
+      int steps = kc - k < side ? static_cast<int>(kc - k) : side;
+      Vec<T> square[side];
+#pragma GCC unroll 16
+      for (int i = 0; i < side; ++i) {
+        const T* from = source + (l0 + i) * lane_stride + k;
+        if (i >= rows) square[i] = Vec<T>{};
+        else if (steps == side) square[i] = load(from);
+        else square[i] = load_partial<T>(from, steps, T(0));
+      }
+      transpose<T>(square);
+      T* to = panel + k * width + l0;
+      if (columns == side && steps == side) {
+#pragma GCC unroll 16
+        for (int i = 0; i < side; ++i) store(to + i * width, square[i]);
+      } else {
+        for (int i = 0; i < steps; ++i) store_partial<T>(to + i * width, square[i], columns);
+      }
+    }
+  }
+}
+
+template <class T>
+void pack(T* panel, int width, const T* source, int64_t lane_stride, int64_t k_stride, int valid, int64_t kc) {
+  if (lane_stride == 1) return pack_copy(panel, width, source, k_stride, valid, kc);
+  if (k_stride == 1) return pack_transpose(panel, width, source, lane_stride, valid, kc);
+  for (int64_t k = 0; k < kc; ++k)
+    for (int l = 0; l < width; ++l)
+      panel[k * width + l] = l < valid ? source[l * lane_stride + k * k_stride] : T(0);
+}
+
+}  // namespace
+}  // namespace fastnn

@@ -1,0 +1,185 @@
+#include "eager/check.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "eager/eager.h"
+
+namespace fastnn {
+
+int64_t count_of(const View& view) {
+  int64_t count = 1;
+  for (int i = 0; i < view.rank; ++i) count *= view.shape[i];
+  return count;
+}
+
+bool is_contiguous(const View& view) {
+  int64_t step = 1;
+  for (int i = view.rank - 1; i >= 0; --i) {
+    if (view.shape[i] == 0) return true;
+    if (view.shape[i] != 1 && view.strides[i] != step) return false;
+    step *= view.shape[i];
+  }
+  return true;
+}
+
+View contiguous_view(std::byte* data, DType dtype, int rank, const int64_t* shape) {
+  View view{data, dtype, rank, {}, {}};
+  int64_t step = 1;
+  for (int i = rank - 1; i >= 0; --i) {
+    view.shape[i] = shape[i];
+    view.strides[i] = step;
+    step *= shape[i];
+  }
+  return view;
+}
+
+void require_rank(const Call& call, const Argument& argument, int rank) {
+  if (argument.view.rank != rank)
+    raise<ValueError>(call.op, argument.name, " must have ", rank, " dimension", rank == 1 ? "" : "s", ", not shape ",
+                      ShapeOf(argument.view));
+}
+
+void require_dtype(const Call& call, const Argument& argument, std::initializer_list<DType> allowed) {
+  std::string names;
+  for (DType dtype : allowed) {
+    if (argument.view.dtype == dtype) return;
+    names += (names.empty() ? "" : ", ") + std::string(name_of(dtype));
+  }
+  raise<TypeError>(call.op, argument.name, " is ", name_of(argument.view.dtype), "; it must be one of ", names);
+}
+
+void require_same_dtype(const Call& call, const Argument& a, const Argument& b) {
+  if (a.view.dtype != b.view.dtype)
+    raise<TypeError>(call.op, a.name, " is ", name_of(a.view.dtype), " but ", b.name, " is ", name_of(b.view.dtype),
+                     "; cast one of them");
+}
+
+void require_shape(const Call& call, const Argument& argument, std::initializer_list<int64_t> shape, const char* reason) {
+  const View& view = argument.view;
+  bool same = view.rank == static_cast<int>(shape.size());
+  for (int i = 0; same && i < view.rank; ++i) same = view.shape[i] == shape.begin()[i];
+  if (!same)
+    raise<ValueError>(call.op, argument.name, " has shape ", ShapeOf(view), " but must be ",
+                      ShapeOf(shape.begin(), static_cast<int>(shape.size())), reason);
+}
+
+void require_same_shape(const Call& call, const Argument& a, const Argument& b) {
+  bool same = a.view.rank == b.view.rank;
+  for (int i = 0; same && i < a.view.rank; ++i) same = a.view.shape[i] == b.view.shape[i];
+  if (!same)
+    raise<ValueError>(call.op, a.name, " has shape ", ShapeOf(a.view), " but ", b.name, " has ", ShapeOf(b.view),
+                      "; they must be equal");
+}
+
+void require_contiguous(const Call& call, const Argument& argument) {
+  if (!is_contiguous(argument.view))
+    raise<ValueError>(call.op, argument.name, " must be C-contiguous, as it is updated in place; its shape is ",
+                      ShapeOf(argument.view));
+}
+
+void require_finite(const Call& call, const char* name, double value) {
+  if (!std::isfinite(value)) raise<ValueError>(call.op, name, " = ", value, " must be finite");
+}
+
+int require_axis(const Call& call, const View& x, int64_t axis) {
+  if (axis < -x.rank || axis >= x.rank)
+    raise<ValueError>(call.op, "axis = ", axis, " is out of range: x has shape ", ShapeOf(x));
+  return static_cast<int>(axis < 0 ? axis + x.rank : axis);
+}
+
+bool overlaps(const View& a, const View& b) {
+  struct Extent {
+    const std::byte *first, *last;
+  };
+  auto extent = [](const View& v) {
+    int64_t low = 0, high = 0;
+    for (int i = 0; i < v.rank; ++i) {
+      if (v.shape[i] == 0) return Extent{v.data, v.data};
+      (v.strides[i] < 0 ? low : high) += v.strides[i] * (v.shape[i] - 1);
+    }
+    int64_t size = item_size(v.dtype);
+    return Extent{v.data + low * size, v.data + (high + 1) * size};
+  };
+  Extent x = extent(a), y = extent(b);
+  return x.first < y.last && y.first < x.last;
+}
+
+void require_apart(const Call& call, const View& out, std::initializer_list<const Argument*> operands) {
+  for (const Argument* operand : operands)
+    if (operand && overlaps(out, operand->view))
+      raise<ValueError>(call.op, "out overlaps ", operand->name, " in memory; give it memory of its own");
+}
+
+void copy(const Call& call, const View& from, const View& to) {
+  struct Place : Output {
+    View view;
+    View place(const Call&, DType, int, const int64_t*) override { return view; }
+  } place;
+  place.view = to;
+  eager::cast(call, {from, "x"}, to.dtype, to.rank, to.shape, place);
+}
+
+View made_contiguous(const Call& call, const View& view, Buffer& memory) {
+  if (is_contiguous(view)) return view;
+  int64_t bytes = item_size(view.dtype);
+  for (int i = 0; i < view.rank; ++i) bytes = checked_multiply(call.op, bytes, view.shape[i]);
+  memory = Buffer(bytes);
+  View whole = contiguous_view(memory.data(), view.dtype, view.rank, view.shape);
+  copy(call, view, whole);
+  return whole;
+}
+
+namespace {
+
+template <class T>
+int64_t read_as(const std::byte* at) {
+  T value;
+  std::memcpy(&value, at, sizeof(T));
+  if constexpr (sizeof(T) == 8 && std::is_unsigned_v<T>)
+    if (value > static_cast<T>(std::numeric_limits<int64_t>::max())) return std::numeric_limits<int64_t>::max();
+  return static_cast<int64_t>(value);
+}
+
+template <class T>
+void read_all(const Integers& from, int64_t* to) {
+  for (int64_t i = 0; i < from.count; ++i) to[i] = read_as<T>(from.data + i * from.stride);
+}
+
+Buffer copied(const Call& call, const Integers& from) {
+  Buffer buffer(checked_multiply(call.op, from.count, 8));
+  int64_t* to = as_int64(buffer);
+  switch (from.size) {
+    case 1: from.is_signed ? read_all<int8_t>(from, to) : read_all<uint8_t>(from, to); break;
+    case 2: from.is_signed ? read_all<int16_t>(from, to) : read_all<uint16_t>(from, to); break;
+    case 4: from.is_signed ? read_all<int32_t>(from, to) : read_all<uint32_t>(from, to); break;
+    default: from.is_signed ? read_all<int64_t>(from, to) : read_all<uint64_t>(from, to); break;
+  }
+  return buffer;
+}
+
+}  // namespace
+
+Buffer copied_labels(const Call& call, const Integers& labels, int64_t classes, const int64_t* ignore) {
+  Buffer buffer = copied(call, labels);
+  const int64_t* label = as_int64(buffer);
+  for (int64_t i = 0; i < labels.count; ++i)
+    if ((label[i] < 0 || label[i] >= classes) && !(ignore && label[i] == *ignore))
+      raise<ValueError>(call.op, labels.name, "[", i, "] = ", label[i], " is not a class index: there are ", classes,
+                        " classes, 0 to ", classes - 1);
+  return buffer;
+}
+
+Buffer copied_indices(const Call& call, const Integers& indices, int64_t size) {
+  Buffer buffer = copied(call, indices);
+  int64_t* index = as_int64(buffer);
+  for (int64_t i = 0; i < indices.count; ++i) {
+    if (index[i] < -size || index[i] >= size)
+      raise<IndexError>(call.op, indices.name, "[", i, "] = ", index[i], " is out of range for ", size, " rows");
+    if (index[i] < 0) index[i] += size;
+  }
+  return buffer;
+}
+
+}  // namespace fastnn

@@ -1,0 +1,113 @@
+#include <cmath>
+#include <cstring>
+
+#include "eager/eager.h"
+
+namespace fastnn::eager {
+namespace {
+
+int64_t width_of(const View& view) {
+  int64_t width = 1;
+  for (int i = 1; i < view.rank; ++i) width *= view.shape[i];
+  return width;
+}
+
+void require_rows_axis(const Call& call, const Argument& x) {
+  if (x.view.rank == 0) raise<ValueError>(call.op, x.name, " must have at least 1 dimension");
+}
+
+void require_equal_counts(const Call& call, const Integers& rows, const Integers& columns) {
+  if (rows.count != columns.count)
+    raise<ValueError>(call.op, rows.name, " has ", rows.count, " indices but ", columns.name, " has ", columns.count);
+}
+
+}  // namespace
+
+void gather(const Call& call, Argument data, const Integers& indices, double divisor, std::optional<DType> dtype,
+            Output& output) {
+  require_rows_axis(call, data);
+  if (!std::isfinite(divisor) || divisor == 0) raise<ValueError>(call.op, "divisor = ", divisor, " must be finite and not 0");
+  DType from = data.view.dtype;
+  bool divided = divisor != 1;
+  DType to = dtype ? *dtype : from == DType::uint8 && divided ? DType::float32 : from;
+  if (to != from && !(from == DType::uint8 && is_floating(to)))
+    raise<TypeError>(call.op, "data is ", name_of(from), "; it cannot be gathered as ", name_of(to),
+                     " (only uint8 becomes float32 or float64)");
+  if (divided && !is_floating(to))
+    raise<TypeError>(call.op, "divisor = ", divisor, " needs a floating-point result, not ", name_of(to));
+  Buffer index = copied_indices(call, indices, data.view.shape[0]), memory;
+  int64_t shape[max_rank];
+  std::copy_n(data.view.shape, data.view.rank, shape);
+  shape[0] = indices.count;
+  View out = output.place(call, to, data.view.rank, shape);
+  require_contiguous(call, {out, "out"});
+  require_apart(call, out, {&data});
+  // A view whose rows are contiguous but apart would do, yet the copy below is for odd layouts only.
+  Gather arguments{from, to, data.view.shape[0], width_of(data.view), indices.count,
+                   made_contiguous(call, data.view, memory).data, as_int64(index), divisor, out.data};
+  execute(call, kernels().gather, arguments);
+}
+
+void scatter_add(const Call& call, Argument grad, const Integers& indices, int64_t num_rows, Output& output) {
+  require_rows_axis(call, grad);
+  require_dtype(call, grad, {DType::float32, DType::float64});
+  if (num_rows < 0) raise<ValueError>(call.op, "num_rows = ", num_rows, " must be at least 0");
+  if (grad.view.shape[0] != indices.count)
+    raise<ValueError>(call.op, "grad has ", grad.view.shape[0], " rows but there are ", indices.count, " indices");
+  Buffer index = copied_indices(call, indices, num_rows), memory;
+  int64_t shape[max_rank];
+  std::copy_n(grad.view.shape, grad.view.rank, shape);
+  shape[0] = num_rows;
+  View out = output.place(call, grad.view.dtype, grad.view.rank, shape);
+  require_contiguous(call, {out, "out"});
+  require_apart(call, out, {&grad});
+  ScatterAdd arguments{grad.view.dtype, num_rows, width_of(grad.view), indices.count,
+                       made_contiguous(call, grad.view, memory).data, as_int64(index), out.data};
+  execute(call, kernels().scatter_add, arguments);
+}
+
+void pick(const Call& call, Argument x, const Integers& rows, const Integers& columns, Output& output) {
+  require_rank(call, x, 2);
+  require_equal_counts(call, rows, columns);
+  Buffer row = copied_indices(call, rows, x.view.shape[0]), column = copied_indices(call, columns, x.view.shape[1]), memory;
+  View out = output.place(call, x.view.dtype, 1, &rows.count);
+  require_contiguous(call, {out, "out"});
+  require_apart(call, out, {&x});
+  Pick arguments{x.view.dtype,  x.view.shape[0],  x.view.shape[1],
+                 rows.count,    as_int64(row),    as_int64(column),
+                 made_contiguous(call, x.view, memory).data, out.data};
+  execute(call, kernels().pick, arguments);
+}
+
+void pick_backward(const Call& call, Argument grad, const Integers& rows, const Integers& columns, int64_t num_rows,
+                   int64_t num_columns, Output& output) {
+  require_rank(call, grad, 1);
+  require_dtype(call, grad, {DType::float32, DType::float64});
+  require_equal_counts(call, rows, columns);
+  if (grad.view.shape[0] != rows.count)
+    raise<ValueError>(call.op, "grad has ", grad.view.shape[0], " elements but there are ", rows.count, " indices");
+  if (num_rows < 0 || num_columns < 0) raise<ValueError>(call.op, "shape must not be negative");
+  checked_multiply(call.op, num_rows, num_columns);
+  Buffer row = copied_indices(call, rows, num_rows), column = copied_indices(call, columns, num_columns), memory;
+  int64_t shape[] = {num_rows, num_columns};
+  View out = output.place(call, grad.view.dtype, 2, shape);
+  require_contiguous(call, {out, "out"});
+  require_apart(call, out, {&grad});
+  Pick arguments{grad.view.dtype, num_rows,         num_columns, rows.count, as_int64(row), as_int64(column),
+                 made_contiguous(call, grad.view, memory).data, out.data};
+  execute(call, kernels().pick_backward, arguments);
+}
+
+void one_hot(const Call& call, const Integers& labels, int64_t num_classes, DType dtype, Output& output) {
+  if (num_classes < 1) raise<ValueError>(call.op, "num_classes = ", num_classes, " must be at least 1");
+  if (!is_floating(dtype) && dtype != DType::int64)
+    raise<TypeError>(call.op, "dtype = ", name_of(dtype), " must be float32, float64 or int64");
+  Buffer label = copied_labels(call, labels, num_classes);
+  int64_t shape[] = {labels.count, num_classes};
+  View out = output.place(call, dtype, 2, shape);
+  require_contiguous(call, {out, "out"});
+  OneHot arguments{dtype, labels.count, num_classes, as_int64(label), out.data};
+  execute(call, kernels().one_hot, arguments);
+}
+
+}  // namespace fastnn::eager

@@ -1,0 +1,44 @@
+#include "eager/eager.h"
+
+namespace fastnn::eager {
+namespace {
+
+void run(const Call& call, const Kernel<Random>& kernel, const View& out, double a, double b, const Counter& counter,
+         const void* x) {
+  if (!(counter.step >= 0 && counter.step < 0x1p44))
+    raise<ValueError>(call.op, "step = ", counter.step, " must be a whole number from 0 to 2**44");
+  Random arguments{out.dtype,        count_of(out), counter.seed, counter.purpose, &counter.step,
+                   counter.ordinal, a,             b,            x,               out.data};
+  execute(call, kernel, arguments);
+}
+
+}  // namespace
+
+void random(const Call& call, const Kernel<Random>& kernel, DType dtype, int rank, const int64_t* shape,
+            std::initializer_list<Bound> bounds, const Counter& counter, Output& output) {
+  if (!is_floating(dtype)) raise<TypeError>(call.op, "dtype = ", name_of(dtype), " must be float32 or float64");
+  for (const Bound& bound : bounds) require_finite(call, bound.name, bound.value);
+  View out = output.place(call, dtype, rank, shape);
+  require_contiguous(call, {out, "out"});
+  run(call, kernel, out, bounds.begin()[0].value, bounds.begin()[1].value, counter, nullptr);
+}
+
+void dropout(const Call& call, Argument x, double p, const Counter& counter, Output& output) {
+  require_dtype(call, x, {DType::float32, DType::float64});
+  if (!(p >= 0 && p <= 1)) raise<ValueError>(call.op, "p = ", p, " must be between 0 and 1");
+  View out = output.place(call, x.view.dtype, x.view.rank, x.view.shape);
+  require_contiguous(call, {out, "out"});
+  require_apart(call, out, {&x});
+  Buffer memory;
+  run(call, kernels().dropout, out, p, 0, counter, made_contiguous(call, x.view, memory).data);
+}
+
+void permutation(const Call& call, int64_t n, uint64_t seed, uint64_t epoch, Output& output) {
+  if (n < 0) raise<ValueError>(call.op, "n = ", n, " must be at least 0");
+  View out = output.place(call, DType::int64, 1, &n);
+  require_contiguous(call, {out, "out"});
+  Permutation arguments{n, seed, epoch, reinterpret_cast<int64_t*>(out.data)};
+  execute(call, kernels().permutation, arguments);
+}
+
+}  // namespace fastnn::eager

@@ -1,0 +1,79 @@
+#include "eager/eager.h"
+
+namespace fastnn::eager {
+namespace {
+
+void require_operand(const Call& call, const Argument& param, const Argument& other) {
+  require_same_dtype(call, param, other);
+  require_same_shape(call, param, other);
+  if (overlaps(param.view, other.view) && count_of(param.view) > 0)
+    raise<ValueError>(call.op, param.name, " overlaps ", other.name, " in memory");
+}
+
+void require_range(const Call& call, const char* name, double value, double low, double high, const char* range) {
+  if (!(value >= low && value < high)) raise<ValueError>(call.op, name, " = ", value, " must be ", range);
+}
+
+void require_not_negative(const Call& call, const char* name, double value) {
+  require_range(call, name, value, 0, 1e308, "finite and at least 0");
+}
+
+}  // namespace
+
+void sgd_update(const Call& call, Argument param, Argument grad, const Argument* velocity, const SgdOptions& options) {
+  require_dtype(call, param, {DType::float32, DType::float64});
+  require_operand(call, param, grad);
+  require_contiguous(call, param);
+  require_finite(call, "lr", options.lr);
+  require_not_negative(call, "momentum", options.momentum);
+  require_finite(call, "dampening", options.dampening);
+  require_not_negative(call, "weight_decay", options.weight_decay);
+  if (options.momentum != 0 && !velocity) raise<ValueError>(call.op, "momentum = ", options.momentum, " needs velocity");
+  if (velocity) {
+    require_operand(call, param, *velocity);
+    require_contiguous(call, *velocity);
+    require_operand(call, *velocity, grad);
+  }
+  Buffer memory;
+  bool uses_velocity = velocity && options.momentum != 0;
+  Sgd arguments{param.view.dtype,  count_of(param.view), param.view.data,       made_contiguous(call, grad.view, memory).data,
+                uses_velocity ? velocity->view.data : nullptr, &options.lr,      options.momentum, options.dampening,
+                options.weight_decay, options.nesterov};
+  execute(call, kernels().sgd_update, arguments);
+}
+
+void adam_update(const Call& call, Argument param, Argument grad, Argument exp_avg, Argument exp_avg_sq,
+                 const AdamOptions& options) {
+  require_dtype(call, param, {DType::float32, DType::float64});
+  const Argument* operands[] = {&param, &grad, &exp_avg, &exp_avg_sq};
+  for (int i = 0; i < 4; ++i)
+    for (int j = i + 1; j < 4; ++j) require_operand(call, *operands[i], *operands[j]);
+  for (const Argument* written : {&param, &exp_avg, &exp_avg_sq}) require_contiguous(call, *written);
+  require_finite(call, "lr", options.lr);
+  require_range(call, "beta1", options.beta1, 0, 1, "in [0, 1)");
+  require_range(call, "beta2", options.beta2, 0, 1, "in [0, 1)");
+  require_not_negative(call, "eps", options.eps);
+  require_not_negative(call, "weight_decay", options.weight_decay);
+  if (!(options.correction1 > 0 && options.correction1 <= 1))
+    raise<ValueError>(call.op, "correction1 = ", options.correction1, " must be 1 - beta1**t, in (0, 1]");
+  if (!(options.correction2 > 0 && options.correction2 <= 1))
+    raise<ValueError>(call.op, "correction2 = ", options.correction2, " must be 1 - beta2**t, in (0, 1]");
+  Buffer memory;
+  Adam arguments{param.view.dtype,
+                 count_of(param.view),
+                 param.view.data,
+                 made_contiguous(call, grad.view, memory).data,
+                 exp_avg.view.data,
+                 exp_avg_sq.view.data,
+                 &options.lr,
+                 &options.correction1,
+                 &options.correction2,
+                 options.beta1,
+                 options.beta2,
+                 options.eps,
+                 options.weight_decay,
+                 options.decoupled};
+  execute(call, kernels().adam_update, arguments);
+}
+
+}  // namespace fastnn::eager

@@ -1,0 +1,242 @@
+// THE CONTRACT: every kernel of fastnn, named once.
+//
+// csrc/cpu holds all of them (a CUDA backend would hold the same), fastnn/reference.py specifies each
+// under the same name in NumPy, and a test proves that the three agree.
+//
+// A kernel is told its arguments and answers with its Work: phases, the independent items of each phase,
+// the workspace they share and the scratch each worker needs. It then runs ranges of items, serially; who
+// hands the items to threads (an eager call, or an engine replaying a plan) is none of its business. A phase
+// starts when every item of the one before has finished. Which worker runs an item, and how the range is cut,
+// never changes a bit of the result.
+//
+// Shapes, dtypes and labels have been checked by the caller; kernels only assert.
+// Pointers to double are scalars that vary from step to step (learning rate, corrections, step number).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "array/view.h"
+
+namespace fastnn {
+
+inline constexpr int max_phases = 3;
+
+struct Work {
+  int phases;
+  int64_t items[max_phases];
+  double cost[max_phases];  // of one item, in nanoseconds on one core, roughly: decides about threads, never about bits
+  int64_t workspace;        // bytes shared by all items of all phases, aligned to 64
+  int64_t scratch;          // bytes for each worker, aligned to 64
+};
+
+template <class Arguments>
+struct Kernel {
+  Work (*work)(const Arguments&);
+  void (*run)(const Arguments&, int phase, int64_t first, int64_t last, std::byte* workspace, std::byte* scratch);
+};
+
+enum class Activation : uint8_t { none, relu, sigmoid, tanh, gelu };
+enum class Reduction : uint8_t { none, mean, sum };
+
+// c = beta c + alpha a b, then + bias, then activation. a is (m, k), b is (k, n), any strides, so that a transpose
+// is a swap of strides; rows of c are contiguous.
+struct Product {
+  DType dtype;
+  int64_t m, n, k;
+  const void* a;
+  int64_t a_row, a_column;
+  const void* b;
+  int64_t b_row, b_column;
+  void* c;
+  int64_t c_row;
+  double alpha, beta;
+  const void* bias;  // (n,) or null
+  Activation activation;
+};
+
+// out[i] = f(in0[i], in1[i], in2[i]). All views have out's shape (broadcast axes have stride 0), axes that can be
+// merged are merged; rank is at least 1.
+struct Elementwise {
+  View out;
+  View in[3];
+};
+
+// x is (outer, extent, inner), contiguous; out is (outer, inner), contiguous. x_dtype float32, float64, int64 or
+// boolean (sums only, which come out as int64); argmax and argmin write int64.
+struct Reduce {
+  DType x_dtype;
+  int64_t outer, extent, inner;
+  const void* x;
+  void* out;
+};
+
+// Row by row over contiguous (rows, columns). grad is null in the forward direction.
+struct Rows {
+  DType dtype;
+  int64_t rows, columns;
+  const void* x;     // forward: logits; backward: the forward's result
+  const void* grad;  // backward: gradient of the result
+  void* out;
+};
+
+struct CrossEntropy {
+  DType dtype;
+  int64_t rows, classes;
+  const void* logits;         // (rows, classes), contiguous
+  const int64_t* labels;      // (rows,), checked, or null
+  const void* probabilities;  // (rows, classes), where labels is null
+  const void* weight;         // (classes,) or null
+  int64_t ignore_index;
+  double label_smoothing;
+  Reduction reduction;
+  void* loss;  // (rows,) for Reduction::none, else one element
+  void* grad;  // (rows, classes), or null: loss only
+};
+
+struct SquaredError {
+  DType dtype;
+  int64_t count;
+  const void* prediction;
+  const void* target;
+  bool half;
+  Reduction reduction;
+  void* loss;  // (count,) for Reduction::none, else one element
+  void* grad;  // (count,), or null: loss only
+};
+
+struct Sgd {
+  DType dtype;
+  int64_t count;
+  void* param;
+  const void* grad;
+  void* velocity;  // null where momentum is 0
+  const double* lr;
+  double momentum, dampening, weight_decay;
+  bool nesterov;
+};
+
+struct Adam {
+  DType dtype;
+  int64_t count;
+  void* param;
+  const void* grad;
+  void* exp_avg;
+  void* exp_avg_sq;
+  const double* lr;
+  const double* correction1;  // 1 - beta1^t
+  const double* correction2;  // 1 - beta2^t
+  double beta1, beta2, eps, weight_decay;
+  bool decoupled;  // AdamW
+};
+
+// Rows of contiguous data (rows, width), picked by indices (count,) in [0, rows).
+struct Gather {
+  DType data_dtype, out_dtype;
+  int64_t rows, width, count;
+  const void* data;
+  const int64_t* indices;
+  double divisor;
+  void* out;  // (count, width)
+};
+
+// One element per index pair: x[rows[i], columns[i]].
+struct Pick {
+  DType dtype;
+  int64_t rows, columns, count;
+  const int64_t* row_indices;
+  const int64_t* column_indices;
+  const void* x;  // pick: (rows, columns); pick_backward: (count,)
+  void* out;      // pick: (count,);        pick_backward: (rows, columns)
+};
+
+struct ScatterAdd {
+  DType dtype;
+  int64_t rows, width, count;
+  const void* grad;  // (count, width)
+  const int64_t* indices;
+  void* out;  // (rows, width)
+};
+
+struct OneHot {
+  DType dtype;
+  int64_t count, classes;
+  const int64_t* labels;
+  void* out;  // (count, classes)
+};
+
+struct Accuracy {
+  DType dtype;
+  int64_t rows, classes;
+  const void* logits;
+  const int64_t* labels;
+  void* out;  // one element
+};
+
+// Numbers at (seed, purpose, step, ordinal, position): see array/philox.h.
+struct Random {
+  DType dtype;
+  int64_t count;
+  uint64_t seed;
+  uint32_t purpose;
+  const double* step;
+  uint32_t ordinal;
+  double a, b;     // uniform: low, high; normal: mean, standard deviation; dropout: a is the probability of a zero
+  const void* x;   // dropout: (count,)
+  void* out;       // (count,)
+};
+
+struct Permutation {
+  int64_t count;
+  uint64_t seed;
+  uint64_t epoch;
+  int64_t* out;
+};
+
+struct KernelTable {
+  const char* isa;     // "baseline", "avx2", "avx512", "neon"
+  int vector_bytes;
+  bool fused_multiply_add;  // without it, bits differ from the other tables
+
+  // cpu/product.cpp
+  Kernel<Product> matmul, linear;
+
+  // cpu/arithmetic.cpp
+  Kernel<Elementwise> add, subtract, multiply, divide, maximum, minimum, negative, abs, sign, sqrt;
+  Kernel<Elementwise> equal, not_equal, less, less_equal, greater, greater_equal, where;
+  Kernel<Elementwise> cast;
+
+  // cpu/transcendental.cpp
+  Kernel<Elementwise> exp, log, power;
+
+  // cpu/activation.cpp
+  Kernel<Elementwise> relu, sigmoid, tanh, gelu;
+  Kernel<Elementwise> relu_backward, sigmoid_backward, tanh_backward, gelu_backward;
+
+  // cpu/reduction.cpp
+  Kernel<Reduce> sum, mean, max, min, argmax, argmin;
+
+  // cpu/softmax.cpp
+  Kernel<Rows> softmax, softmax_backward, log_softmax, log_softmax_backward;
+
+  // cpu/loss.cpp
+  Kernel<CrossEntropy> cross_entropy, cross_entropy_with_grad;
+  Kernel<SquaredError> mse_loss, mse_loss_with_grad;
+  Kernel<Accuracy> accuracy;
+
+  // cpu/update.cpp
+  Kernel<Sgd> sgd_update;
+  Kernel<Adam> adam_update;
+
+  // cpu/indexing.cpp
+  Kernel<Gather> gather;
+  Kernel<ScatterAdd> scatter_add;
+  Kernel<Pick> pick, pick_backward;
+  Kernel<OneHot> one_hot;
+
+  // cpu/random.cpp
+  Kernel<Random> uniform, normal, dropout;
+  Kernel<Permutation> permutation;
+};
+
+}  // namespace fastnn

@@ -1,0 +1,149 @@
+#include "team/team.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+namespace fastnn {
+namespace {
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+constexpr auto spin_time = std::chrono::microseconds(60);
+
+class Team {
+ public:
+  void run(int64_t items, int threads, Task task, void* context) {
+    std::unique_lock lock(busy_, std::try_to_lock);
+    if (!lock || threads < 2 || items < 2) return task(context, 0, items, 0);
+    threads = static_cast<int>(std::min<int64_t>(threads, items));
+    recruit(threads - 1);
+    task_ = task, context_ = context, items_ = items;
+    limit_ = std::min(threads - 1, workers_);
+    block_ = std::max<int64_t>(1, items / (4 * threads));
+    next_.store(0, std::memory_order_relaxed);
+    gate_.store((++job_ << 32) | open, std::memory_order_release);
+    signal_.fetch_add(1, std::memory_order_release);
+    signal_.notify_all();
+    work(0);
+    gate_.fetch_and(~open, std::memory_order_acq_rel);
+    while (gate_.load(std::memory_order_acquire) & active_mask) relax();
+  }
+
+ private:
+  // gate_: number of the job << 32 | open << 31 | workers inside.
+  static constexpr uint64_t open = uint64_t{1} << 31, active_mask = open - 1;
+
+  void work(int worker) {
+    for (;;) {
+      int64_t first = next_.fetch_add(block_, std::memory_order_relaxed);
+      if (first >= items_) return;
+      task_(context_, first, std::min(first + block_, items_), worker);
+    }
+  }
+
+  void worker_loop(int worker) {
+    uint64_t done = 0;
+    for (;;) {
+      uint32_t signal = signal_.load(std::memory_order_acquire);
+      auto deadline = std::chrono::steady_clock::now() + spin_time;
+      for (int turn = 0;; ++turn) {
+        uint64_t gate = gate_.load(std::memory_order_acquire);
+        if ((gate & open) && gate >> 32 != done) {
+          // Who gets in before the job closes will be waited for; who does not must not touch it.
+          if (!gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) continue;
+          done = gate >> 32;
+          if (worker <= limit_) work(worker);
+          gate_.fetch_sub(1, std::memory_order_acq_rel);
+          break;
+        }
+        relax();
+        if (turn % 64 == 63 && std::chrono::steady_clock::now() > deadline) {
+          signal_.wait(signal, std::memory_order_acquire);
+          break;
+        }
+      }
+    }
+  }
+
+  void recruit(int wanted) {
+    if (workers_ >= wanted) return;
+    // Signals are the main thread's: Ctrl-C must reach Python.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      while (workers_ < wanted) {
+        std::thread(&Team::worker_loop, this, workers_ + 1).detach();
+        ++workers_;
+      }
+    } catch (const std::system_error&) {
+      // The system gives no more threads; fewer do the same work.
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  std::mutex busy_;
+  int workers_ = 0;
+  uint64_t job_ = 0;
+  Task task_ = nullptr;
+  void* context_ = nullptr;
+  int64_t items_ = 0, block_ = 1;
+  int limit_ = 0;
+  // Each on a cache line of its own: the counter is written at every block, the gate is watched while spinning.
+  alignas(64) std::atomic<int64_t> next_{0};
+  alignas(64) std::atomic<uint64_t> gate_{0};
+  alignas(64) std::atomic<uint32_t> signal_{0};
+};
+
+// Never destroyed: its threads may outlive every static. A forked child has none of the threads, so it gets a new one.
+std::atomic<Team*> current{nullptr};
+
+void after_fork() { current.store(nullptr, std::memory_order_release); }
+
+Team& team() {
+  Team* team = current.load(std::memory_order_acquire);
+  if (team) return *team;
+  static const int registered = pthread_atfork(nullptr, nullptr, after_fork);
+  (void)registered;
+  auto* fresh = new Team;
+  if (current.compare_exchange_strong(team, fresh, std::memory_order_acq_rel)) return *fresh;
+  delete fresh;
+  return *team;
+}
+
+std::atomic<int> default_threads{0};
+
+}  // namespace
+
+void run_on_team(int64_t items, int threads, Task task, void* context) {
+  if (threads < 2 || items < 2) return task(context, 0, items, 0);
+  team().run(items, threads, task, context);
+}
+
+int num_threads() {
+  int threads = default_threads.load(std::memory_order_relaxed);
+  if (threads > 0) return threads;
+  const char* text = std::getenv("FASTNN_NUM_THREADS");
+  int wanted = text ? std::atoi(text) : 0;
+  threads = wanted > 0 ? std::min(wanted, max_threads) : std::min(available_cpus(), max_threads);
+  default_threads.store(threads, std::memory_order_relaxed);
+  return threads;
+}
+
+void set_num_threads(int threads) { default_threads.store(threads, std::memory_order_relaxed); }
+
+}  // namespace fastnn

@@ -1,0 +1,167 @@
+"""The native kernels on NumPy arrays, with the signatures and the documentation of `fastnn.reference`.
+
+Arrays may be strided, transposed, Fortran-ordered or read-only. Byte-swapped, unaligned or object arrays, and arrays of
+mixed dtype, are errors: nothing is cast silently. Results are new arrays, or `out`. `num_threads` None means what
+`fastnn.set_num_threads` has set, and no number of threads changes a bit of a result.
+
+>>> import numpy as np
+>>> from fastnn import kernels
+>>> kernels.matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
+array([[11.]])
+"""
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from fastnn import _core, reference
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _native(spec: Callable[P, R]) -> Callable[P, R]:
+    """The native function of the name of `spec`, under its signature and documentation."""
+    function: Callable[P, R] = getattr(_core, spec.__name__)
+
+    @functools.wraps(spec, assigned=("__name__", "__qualname__", "__doc__", "__annotations__"))
+    def kernel(*args: P.args, **kwargs: P.kwargs) -> R:
+        return function(*args, **kwargs)
+
+    return kernel
+
+
+# products
+matmul = _native(reference.matmul)
+linear = _native(reference.linear)
+
+# arithmetic, elementwise with broadcasting
+add = _native(reference.add)
+subtract = _native(reference.subtract)
+multiply = _native(reference.multiply)
+divide = _native(reference.divide)
+power = _native(reference.power)
+maximum = _native(reference.maximum)
+minimum = _native(reference.minimum)
+equal = _native(reference.equal)
+not_equal = _native(reference.not_equal)
+less = _native(reference.less)
+less_equal = _native(reference.less_equal)
+greater = _native(reference.greater)
+greater_equal = _native(reference.greater_equal)
+where = _native(reference.where)
+negative = _native(reference.negative)
+abs = _native(reference.abs)
+sign = _native(reference.sign)
+sqrt = _native(reference.sqrt)
+exp = _native(reference.exp)
+log = _native(reference.log)
+cast = _native(reference.cast)
+
+# activations
+relu = _native(reference.relu)
+sigmoid = _native(reference.sigmoid)
+tanh = _native(reference.tanh)
+gelu = _native(reference.gelu)
+relu_backward = _native(reference.relu_backward)
+sigmoid_backward = _native(reference.sigmoid_backward)
+tanh_backward = _native(reference.tanh_backward)
+gelu_backward = _native(reference.gelu_backward)
+
+# reductions
+sum = _native(reference.sum)
+mean = _native(reference.mean)
+max = _native(reference.max)
+min = _native(reference.min)
+argmax = _native(reference.argmax)
+argmin = _native(reference.argmin)
+
+# softmax
+softmax = _native(reference.softmax)
+softmax_backward = _native(reference.softmax_backward)
+log_softmax = _native(reference.log_softmax)
+log_softmax_backward = _native(reference.log_softmax_backward)
+
+# losses
+cross_entropy_with_grad = _native(reference.cross_entropy_with_grad)
+cross_entropy = _native(reference.cross_entropy)
+mse_loss_with_grad = _native(reference.mse_loss_with_grad)
+mse_loss = _native(reference.mse_loss)
+accuracy = _native(reference.accuracy)
+
+# updates, in place
+sgd_update = _native(reference.sgd_update)
+adam_update = _native(reference.adam_update)
+
+# indexing
+gather = _native(reference.gather)
+scatter_add = _native(reference.scatter_add)
+pick = _native(reference.pick)
+pick_backward = _native(reference.pick_backward)
+one_hot = _native(reference.one_hot)
+
+# random numbers by counters (csrc/array/philox.h)
+uniform = _native(reference.uniform)
+normal = _native(reference.normal)
+dropout = _native(reference.dropout)
+permutation = _native(reference.permutation)
+
+__all__ = [
+    "abs",
+    "accuracy",
+    "adam_update",
+    "add",
+    "argmax",
+    "argmin",
+    "cast",
+    "cross_entropy",
+    "cross_entropy_with_grad",
+    "divide",
+    "dropout",
+    "equal",
+    "exp",
+    "gather",
+    "gelu",
+    "gelu_backward",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+    "linear",
+    "log",
+    "log_softmax",
+    "log_softmax_backward",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "mse_loss",
+    "mse_loss_with_grad",
+    "multiply",
+    "negative",
+    "normal",
+    "not_equal",
+    "one_hot",
+    "permutation",
+    "pick",
+    "pick_backward",
+    "power",
+    "relu",
+    "relu_backward",
+    "scatter_add",
+    "sgd_update",
+    "sigmoid",
+    "sigmoid_backward",
+    "sign",
+    "softmax",
+    "softmax_backward",
+    "sqrt",
+    "subtract",
+    "sum",
+    "tanh",
+    "tanh_backward",
+    "uniform",
+    "where",
+]
