@@ -1,11 +1,15 @@
 """What the kernels of this package share."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+else:  # importing numpy.typing takes as long as importing all of fastnn
+    Array = np.ndarray
 Axis = int | tuple[int, ...] | None
 
 

@@ -115,4 +115,4 @@ def cast(
         dtype, shape = str(out.dtype), out.shape
     y = np.broadcast_to(x, x.shape if shape is None else shape)
     with np.errstate(invalid="ignore"):
-        return give(y.astype(x.dtype if dtype is None else np.dtype(dtype)), out)
+        return give(y.astype(x.dtype if dtype is None else np.dtype(dtype), order="C"), out)

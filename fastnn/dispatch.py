@@ -1,0 +1,240 @@
+"""The seam: the one place where Tensors reach kernels, and so the one place where a step can be recorded.
+
+All arithmetic of training goes through `run`: forward, backward, gradient accumulation, clipping, optimizer, metrics.
+What leaves the world of kernels (a printed loss, a NumPy array) goes through `escape`.
+"""
+
+import functools
+import itertools
+import math
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
+
+import numpy as np
+
+from fastnn import _core
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+else:  # importing numpy.typing takes as long as importing all of fastnn
+    Array = np.ndarray
+
+next_serial = itertools.count(1).__next__
+_next_constant = itertools.count(-1, -1).__next__
+
+
+class Slot:
+    """A scalar that varies from step to step: kernels read its `value` when they run, records keep the Slot.
+
+    >>> lr = Slot(0.1)
+    >>> lr.value = 0.05
+    >>> lr
+    Slot(0.05)
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"Slot({self.value})"
+
+
+class Storage:
+    """Memory that Tensors share: the array that owns it, a serial number that is never reused, and a version.
+
+    Every write through `run` adds 1 to `version`. Serial numbers grow with time; those of cached constants are
+    negative.
+    """
+
+    __slots__ = ("__weakref__", "array", "serial", "version")
+
+    def __init__(self, array: Array, serial: int | None = None) -> None:
+        self.array = array
+        self.serial = next_serial() if serial is None else serial
+        self.version = 0
+
+
+class Handle:
+    """What the seam sees of a Tensor: a view of an array, and the storage which that view is part of."""
+
+    __slots__ = ("__weakref__", "_array", "_node", "_storage", "grad", "requires_grad")
+
+    _array: Array
+    _storage: Storage
+    _node: Any
+    grad: Any
+    requires_grad: bool
+
+
+T = TypeVar("T", bound=Handle)
+
+
+class Observer(Protocol):
+    """What a recorder is told while it is active."""
+
+    def kernel(
+        self,
+        kernel: str | Callable[..., Any],
+        operands: tuple[Any, ...],
+        scalars: dict[str, Any],
+        results: tuple[Any, ...],
+        writes: tuple[Any, ...],
+    ) -> None:
+        """`kernel` ran: it gave `results`, and changed `writes`, which were there before."""
+
+    def escape(self, what: str) -> None:
+        """A value left for Python."""
+
+    def before_step(self, callback: Callable[[], None]) -> None:
+        """`callback` sets Slots and has to run before each repetition of this step."""
+
+    def gradient(self, leaf: Any) -> None:
+        """`leaf` got a gradient that this step made."""
+
+    def log(self, name: str, value: Any) -> None:
+        """`value` is to be read after each repetition of this step."""
+
+
+class State(threading.local):
+    """Of each thread: the active recorder, and whether operations are put on the tape."""
+
+    recorder: Observer | None = None
+    grad_enabled: bool = True
+
+
+state = State()
+
+_functions = vars(_core)
+_new = object.__new__
+_tensor_class: Any = None
+
+# The operands that a kernel without result changes in place.
+_IN_PLACE = {"sgd_update": (0, 2), "adam_update": (0, 2, 3)}
+
+
+def register(tensor_class: type) -> None:
+    """Makes results instances of `tensor_class`, which stands below this module."""
+    global _tensor_class
+    _tensor_class = tensor_class
+
+
+def wrap(array: Array, storage: Storage | None = None) -> Any:
+    """A Tensor of `array`, without history; `storage` where the array is a view of memory that has one."""
+    tensor = _new(_tensor_class)
+    tensor._array = array
+    tensor._storage = Storage(array) if storage is None else storage
+    tensor.requires_grad = False
+    tensor.grad = None
+    tensor._node = None
+    return tensor
+
+
+@overload
+def run(
+    kernel: Literal["cross_entropy_with_grad", "mse_loss_with_grad"], *operands: T | None, **scalars: Any
+) -> tuple[T, T]: ...
+@overload
+def run(kernel: str, *operands: T | None, out: T | None = None, **scalars: Any) -> T: ...
+def run(kernel: str, *operands: Any, out: Any = None, **scalars: Any) -> Any:
+    """Runs a kernel on Tensors; its results are Tensors without history.
+
+    `scalars` are the kernel's keyword arguments: numbers, Slots, shapes, names, or Tensors (`weight` of the losses).
+    `out` receives the result and is returned. In-place kernels return None.
+    """
+    try:
+        arrays = [None if operand is None else operand._array for operand in operands]
+    except AttributeError:
+        raise not_a_tensor(kernel, *operands) from None
+    keywords = scalars
+    for name, value in scalars.items():
+        if value.__class__ is Slot:
+            keywords = {**keywords, name: value.value}
+        elif isinstance(value, Handle):
+            keywords = {**keywords, name: value._array}
+    recorder = state.recorder
+    if out is not None:
+        _functions[kernel](*arrays, out=out._array, **keywords)
+        out._storage.version += 1
+        if recorder is not None:
+            recorder.kernel(kernel, operands, scalars, (out,), (out,))
+        return out
+    array = _functions[kernel](*arrays, **keywords)
+    if array is None:
+        writes = [operands[i] for i in _IN_PLACE[kernel] if i < len(operands) and operands[i] is not None]
+        for operand in writes:
+            operand._storage.version += 1
+        if recorder is not None:
+            recorder.kernel(kernel, operands, scalars, (), tuple(writes))
+        return None
+    result: Any = tuple(map(wrap, array)) if array.__class__ is tuple else wrap(array)
+    if recorder is not None:
+        recorder.kernel(kernel, operands, scalars, result if array.__class__ is tuple else (result,), ())
+    return result
+
+
+def not_a_tensor(operation: str, *operands: Any) -> TypeError:
+    """The error for the first of `operands` that is no Tensor."""
+    kind = next((type(x).__name__ for x in operands if x is not None and not isinstance(x, Handle)), "nothing")
+    return TypeError(f"[{operation}] takes Tensors, not {kind}: use fastnn.tensor(...)")
+
+
+def call(function: Callable[..., tuple[Array, ...]], *operands: Any) -> tuple[Any, ...]:
+    """Runs a Python function on arrays as if it were a kernel: arrays in (read-only), a tuple of new arrays out."""
+    results = tuple(map(wrap, function(*[read_only(operand._array) for operand in operands])))
+    if state.recorder is not None:
+        state.recorder.kernel(function, operands, {}, results, ())
+    return results
+
+
+def read_only(array: Array) -> Array:
+    """A view that cannot be written through."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def escape(what: str) -> None:
+    """Tells an active recorder that a value leaves the world of kernels, by `what`."""
+    if state.recorder is not None:
+        state.recorder.escape(what)
+
+
+def before_step(callback: Callable[[], None]) -> None:
+    """Calls `callback` now, and again before each replay of a step that is being recorded.
+
+    For what sets Slots (a learning rate, Adam's corrections, the step of random numbers): those are read when kernels
+    run, so that a replayed step sees new values.
+    """
+    if state.recorder is None:
+        callback()
+    else:
+        state.recorder.before_step(callback)
+
+
+def constant(value: float, dtype: np.dtype[Any]) -> Any:
+    """A Python number as a Tensor of no dimension; read-only, cached.
+
+    >>> constant(2, np.dtype("float32"))
+    tensor(2.)
+    """
+    return _constant(value, dtype, value == 0 and math.copysign(1.0, value) < 0)
+
+
+@functools.lru_cache(maxsize=256)
+def dtype_name(dtype: Any) -> str:
+    """What kernels call a dtype. Cached, because NumPy takes longer to say it than a small kernel to run."""
+    name: str = np.dtype(dtype).name
+    return name
+
+
+@functools.lru_cache(maxsize=1024)
+def _constant(value: float, dtype: np.dtype[Any], negative_zero: bool) -> Any:
+    """`negative_zero` keeps -0.0 apart from 0.0, which is equal to it."""
+    array = np.array(value, dtype)
+    array.flags.writeable = False
+    return wrap(array, Storage(array, _next_constant()))

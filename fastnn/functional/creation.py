@@ -1,0 +1,157 @@
+"""New Tensors: from values, filled, counted up."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.dispatch import constant, dtype_name, run, wrap
+
+if TYPE_CHECKING:
+    from fastnn.tensor import Tensor
+
+_KINDS = {"f": ("float32", "float64"), "i": None, "u": None, "b": None}
+_DEFAULTS: dict[str, np.dtype[Any]] = {
+    "f": np.dtype("float32"),
+    "i": np.dtype("int64"),
+    "u": np.dtype("int64"),
+    "b": np.dtype("bool"),
+}
+
+
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
+    """A Tensor of `data`: numbers, nested sequences, an array (shared where it can be, not copied) or a Tensor.
+
+    Floats become float32, integers int64; arrays keep their dtype (float32, float64, integers or bool). Raises
+    TypeError for other dtypes.
+
+    >>> tensor([[1.0, 2.0]])
+    tensor([[1., 2.]])
+    >>> a = np.zeros(2)
+    >>> t = tensor(a)
+    >>> a[0] = 7.0
+    >>> t
+    tensor([7., 0.], dtype=float64)
+    """
+    check_device("tensor", device)
+    if hasattr(data, "_storage"):
+        result = run("cast", data) if dtype is None else run("cast", data, dtype=dtype_name(dtype))
+    else:
+        result = wrap(as_array(data, dtype))
+    return with_grad(result, requires_grad)
+
+
+def as_array(data: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
+    """`data` as an array a kernel can read: itself where that is possible."""
+    array = np.asarray(data)
+    if array.dtype.kind not in _KINDS or (array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8)):
+        raise TypeError(f"[tensor] dtype {array.dtype} is not supported: use float32, float64, an integer type or bool")
+    if dtype is not None:
+        wanted = np.dtype(dtype)
+    elif hasattr(data, "__array__"):
+        wanted = array.dtype.newbyteorder("=")
+    else:
+        wanted = _DEFAULTS[array.dtype.kind]
+    return np.require(array.astype(wanted, copy=False), requirements="A")
+
+
+def with_grad(result: Any, requires_grad: bool) -> "Tensor":
+    """`result`, a new leaf."""
+    if requires_grad:
+        if result._array.dtype.kind != "f":
+            raise TypeError(f"[requires_grad] a gradient needs a floating-point tensor, not {result._array.dtype}")
+        result.requires_grad = True
+    tensor: Tensor = result
+    return tensor
+
+
+def check_device(operation: str, device: Any) -> None:
+    """Raises ValueError unless `device` is the CPU (or not given)."""
+    if device is not None and str(device) != "cpu":
+        raise ValueError(f"[{operation}] device = {str(device)!r} is not there: use 'cpu'")
+
+
+def shape_of(operation: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """The shape given as ``(2, 3)`` or as ``2, 3``."""
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = tuple(sizes[0])
+    shape = tuple(size.__index__() for size in sizes)
+    if any(size < 0 for size in shape):
+        raise ValueError(f"[{operation}] shape {shape} has a negative size")
+    return shape
+
+
+def full(
+    size: Any, fill_value: float, *, dtype: Any = None, requires_grad: bool = False, device: str | None = None
+) -> "Tensor":
+    """A Tensor of shape `size` filled with `fill_value`; dtype that of the value, float32 for floats.
+
+    >>> full((2,), 3.5)
+    tensor([3.5000, 3.5000])
+    """
+    check_device("full", device)
+    sizes = size if isinstance(size, (tuple, list)) else (size,)
+    return _filled("full", sizes, fill_value, dtype, requires_grad)
+
+
+def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
+    """Zeros of shape `size`, float32 unless `dtype` says otherwise.
+
+    >>> zeros(2, 3).shape
+    (2, 3)
+    """
+    check_device("zeros", device)
+    return _filled("zeros", size, 0.0, dtype, requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
+    """Ones of shape `size`, float32 unless `dtype` says otherwise.
+
+    >>> ones((2,))
+    tensor([1., 1.])
+    """
+    check_device("ones", device)
+    return _filled("ones", size, 1.0, dtype, requires_grad)
+
+
+def zeros_like(x: "Tensor", *, dtype: Any = None, requires_grad: bool = False) -> "Tensor":
+    """Zeros of the shape and dtype of `x`."""
+    return _filled("zeros_like", x.shape, 0.0, x.dtype if dtype is None else dtype, requires_grad)
+
+
+def ones_like(x: "Tensor", *, dtype: Any = None, requires_grad: bool = False) -> "Tensor":
+    """Ones of the shape and dtype of `x`."""
+    return _filled("ones_like", x.shape, 1.0, x.dtype if dtype is None else dtype, requires_grad)
+
+
+def _filled(operation: str, size: Any, value: float, dtype: Any, requires_grad: bool) -> "Tensor":
+    shape = shape_of(operation, size)
+    dtype = _DEFAULTS[np.asarray(value).dtype.kind] if dtype is None else np.dtype(dtype)
+    # A kernel fills it, so that a replayed step starts from a new one.
+    return with_grad(run("cast", constant(value, dtype), shape=shape), requires_grad)
+
+
+def arange(
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    device: str | None = None,
+) -> "Tensor":
+    """Numbers from `start` (0 where only one is given) up to, not including, `end`; int64, or float32 among floats.
+
+    >>> arange(3)
+    tensor([0, 1, 2])
+    >>> arange(0.0, 1.0, 0.5)
+    tensor([0.0000, 0.5000])
+    """
+    check_device("arange", device)
+    if end is None:
+        start, end = 0, start
+    if not all(math.isfinite(value) for value in (start, end, step)) or step == 0:
+        raise ValueError(f"[arange] start = {start}, end = {end}, step = {step} is no finite range")
+    array = np.arange(start, end, step)
+    wanted: np.dtype[Any] = _DEFAULTS[array.dtype.kind] if dtype is None else np.dtype(dtype)
+    return with_grad(wrap(array.astype(wanted, copy=False)), requires_grad)

@@ -1,0 +1,54 @@
+"""Products of matrices, and the linear layer."""
+
+from typing import TYPE_CHECKING
+
+from fastnn.autograd import Operation, track
+from fastnn.dispatch import run
+
+from .arithmetic import promote
+
+if TYPE_CHECKING:
+    from fastnn.tensor import Tensor
+
+MATMUL = Operation(
+    "matmul",
+    a=lambda g, b: run("matmul", g, b, transpose_b=True),
+    b=lambda g, a: run("matmul", a, g, transpose_a=True),
+)
+LINEAR = Operation(
+    "linear",
+    x=lambda g, weight: run("matmul", g, weight),
+    weight=lambda g, x: run("matmul", g, x, transpose_a=True),
+    bias=lambda g: run("sum", g, axis=0),
+)
+
+
+def matmul(a: "Tensor", b: "Tensor") -> "Tensor":
+    """Product of matrices (m, k) and (k, n); a vector stands for one row of `a`, or one column of `b`.
+
+    >>> import fastnn as fn
+    >>> matmul(fn.tensor([[1.0, 2.0]]), fn.tensor([3.0, 4.0]))
+    tensor([11.])
+    """
+    a, b = promote(a, b)
+    if a._array.ndim == 2 and b._array.ndim == 2:
+        return track(MATMUL, run("matmul", a, b), (a, b))
+    if a._array.ndim not in (1, 2) or b._array.ndim not in (1, 2):
+        raise ValueError(f"[matmul] a is {a.shape} and b is {b.shape}: only matrices and vectors can be multiplied")
+    rows, columns = a.shape[:-1], b.shape[1:]
+    a = a if a._array.ndim == 2 else a.reshape(1, -1)
+    b = b if b._array.ndim == 2 else b.reshape(-1, 1)
+    return matmul(a, b).reshape(rows + columns)
+
+
+def linear(x: "Tensor", weight: "Tensor", bias: "Tensor | None" = None) -> "Tensor":
+    """A linear layer, ``x @ weight.T + bias``: `x` (..., inputs), `weight` (outputs, inputs), `bias` (outputs,).
+
+    >>> import fastnn as fn
+    >>> linear(fn.tensor([[1.0, 2.0]]), fn.tensor([[3.0, 4.0]]), fn.tensor([-1.0]))
+    tensor([[10.]])
+    """
+    if x.ndim > 2 or x.ndim == 1:
+        y = linear(x.reshape(-1, x.shape[-1]), weight, bias)
+        return y.reshape(x.shape[:-1] + y.shape[1:])
+    return track(LINEAR, run("linear", x, weight, bias), (x, weight, bias))

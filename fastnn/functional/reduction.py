@@ -1,0 +1,168 @@
+"""Sums, means, extrema along axes. `dim`/`keepdim` are PyTorch's names, `axis`/`keepdims` NumPy's; either will do."""
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+from fastnn.autograd import Operation, track
+from fastnn.dispatch import constant, run, wrap
+
+from .arithmetic import INT64, cast, maximum, minimum
+
+if TYPE_CHECKING:
+    from fastnn.tensor import Tensor
+
+Axis = int | tuple[int, ...] | list[int] | None
+
+
+class Extremum(NamedTuple):
+    """Largest or smallest elements along an axis, and where they stand."""
+
+    values: "Tensor"
+    indices: "Tensor"
+
+
+SUM = Operation("sum", x=lambda g, shape, axis: _spread(g, shape, axis))
+MEAN = Operation("mean", x=lambda g, shape, axis, count: _spread(run("divide", g, count), shape, axis))
+EXTREMUM = Operation("extremum", x=lambda g, x, y, axis: _extremum_share(g, x, y, axis))
+
+
+def _kept(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
+    """`shape` with the reduced axes at 1."""
+    axes = range(len(shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    reduced = {a % len(shape) for a in axes} if shape else set()
+    return tuple(1 if i in reduced else n for i, n in enumerate(shape))
+
+
+def _spread(g: "Tensor", shape: tuple[int, ...], axis: Axis) -> "Tensor":
+    """`g`, the gradient of a reduction, repeated along the reduced axes of `shape`."""
+    kept: Tensor = wrap(g._array.reshape(_kept(shape, axis)), g._storage)
+    return run("cast", kept, shape=shape)
+
+
+def _extremum_share(g: "Tensor", x: "Tensor", y: "Tensor", axis: Axis) -> "Tensor":
+    """Equal elements share the gradient evenly."""
+    kept = _kept(x.shape, axis)
+    chosen = (x == y.reshape(kept)).to(g.dtype)
+    return chosen * (g.reshape(kept) / run("sum", chosen, axis=axis, keepdims=True))
+
+
+def _axis(dim: Axis, axis: Axis) -> int | tuple[int, ...] | None:
+    axis = dim if axis is None else axis
+    return tuple(axis) if isinstance(axis, list) else axis
+
+
+def sum(
+    x: "Tensor",
+    dim: Axis = None,
+    keepdim: bool = False,
+    *,
+    axis: Axis = None,
+    keepdims: bool = False,
+    dtype: Any = None,
+) -> "Tensor":
+    """Sum over `dim` (None: all); integers and bool give int64.
+
+    >>> import fastnn as fn
+    >>> sum(fn.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, keepdims=True)
+    tensor([[3.],
+            [7.]])
+    """
+    axis = _axis(dim, axis)
+    if dtype is not None:
+        x = cast(x, dtype)
+    elif x.dtype.kind in "iu" and x.dtype != INT64:
+        x = cast(x, INT64)
+    y = run("sum", x, axis=axis, keepdims=keepdim or keepdims)
+    return track(SUM, y, (x,), shape=x._array.shape, axis=axis)
+
+
+def mean(
+    x: "Tensor", dim: Axis = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool = False
+) -> "Tensor":
+    """Mean over `dim` (None: all), floating point only.
+
+    >>> import fastnn as fn
+    >>> mean(fn.tensor([[1.0, 2.0], [3.0, 4.0]]), 0)
+    tensor([2., 3.])
+    """
+    if x.dtype.kind != "f":
+        raise TypeError(f"[mean] x is {x.dtype}: the mean needs floating point, use x.float()")
+    axis = _axis(dim, axis)
+    y = run("mean", x, axis=axis, keepdims=keepdim or keepdims)
+    if not x.requires_grad:
+        return y
+    shape = x._array.shape
+    count = math.prod(n for n, kept in zip(shape, _kept(shape, axis), strict=True) if kept == 1)
+    return track(MEAN, y, (x,), shape=shape, axis=axis, count=constant(count, x._array.dtype))
+
+
+def amax(
+    x: "Tensor", dim: Axis = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool = False
+) -> "Tensor":
+    """Largest elements over `dim`, values only; equal elements share the gradient evenly."""
+    axis = _axis(dim, axis)
+    return track(EXTREMUM, run("max", x, axis=axis, keepdims=keepdim or keepdims), (x,), axis=axis)
+
+
+def amin(
+    x: "Tensor", dim: Axis = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool = False
+) -> "Tensor":
+    """Smallest elements over `dim`, values only; equal elements share the gradient evenly."""
+    axis = _axis(dim, axis)
+    return track(EXTREMUM, run("min", x, axis=axis, keepdims=keepdim or keepdims), (x,), axis=axis)
+
+
+@overload
+def max(x: "Tensor", dim: "Tensor | None" = None) -> "Tensor": ...
+@overload
+def max(
+    x: "Tensor", dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
+) -> Extremum: ...
+def max(x: Any, dim: Any = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The largest element; along `dim` the largest and their indices; with a Tensor for `dim`, elementwise `maximum`.
+
+    >>> import fastnn as fn
+    >>> max(fn.tensor([[1.0, 5.0]]), 1).indices
+    tensor([1])
+    """
+    if hasattr(dim, "_storage"):
+        return maximum(x, dim)
+    dim = dim if axis is None else axis
+    if dim is None:
+        return amax(x)
+    return Extremum(amax(x, dim, keepdim or keepdims), argmax(x, dim, keepdim or keepdims))
+
+
+@overload
+def min(x: "Tensor", dim: "Tensor | None" = None) -> "Tensor": ...
+@overload
+def min(
+    x: "Tensor", dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
+) -> Extremum: ...
+def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The smallest element; along `dim` the smallest and their indices; with a Tensor for `dim`, `minimum`."""
+    if hasattr(dim, "_storage"):
+        return minimum(x, dim)
+    dim = dim if axis is None else axis
+    if dim is None:
+        return amin(x)
+    return Extremum(amin(x, dim, keepdim or keepdims), argmin(x, dim, keepdim or keepdims))
+
+
+def argmax(
+    x: "Tensor", dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
+) -> "Tensor":
+    """Index (int64) of the first largest element over `dim` (None: of the flattened tensor).
+
+    >>> import fastnn as fn
+    >>> argmax(fn.tensor([[0.1, 0.9], [0.8, 0.2]]), axis=1)
+    tensor([1, 0])
+    """
+    return run("argmax", x, axis=dim if axis is None else axis, keepdims=keepdim or keepdims)
+
+
+def argmin(
+    x: "Tensor", dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
+) -> "Tensor":
+    """Index (int64) of the first smallest element over `dim` (None: of the flattened tensor)."""
+    return run("argmin", x, axis=dim if axis is None else axis, keepdims=keepdim or keepdims)

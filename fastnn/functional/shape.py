@@ -1,0 +1,159 @@
+"""Views of other shapes, and joining: nothing is computed, a copy is made where no view will do."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fastnn.autograd import Operation, Rule, track
+from fastnn.dispatch import Array, constant, run, wrap
+
+if TYPE_CHECKING:
+    from fastnn.tensor import Tensor
+
+RESHAPE = Operation(
+    "reshape", x=lambda g, shape: view_of(g, g._array.reshape(shape)) if _flat(g) else reshape(g, shape)
+)
+TRANSPOSE = Operation("transpose", x=lambda g, axes: view_of(g, g._array.transpose(axes)))
+CLONE = Operation("clone", x=lambda g: g)
+
+
+def _flat(x: "Tensor") -> bool:
+    return x._array.flags.c_contiguous
+
+
+def view_of(x: "Tensor", array: Array) -> "Tensor":
+    """`array`, a view of the array of `x`, as a Tensor that shares its storage."""
+    tensor: Tensor = wrap(array, x._storage)
+    return tensor
+
+
+def clone(x: "Tensor") -> "Tensor":
+    """A contiguous copy.
+
+    >>> import fastnn as fn
+    >>> x = fn.zeros(1)
+    >>> y = clone(x)
+    >>> x += 1
+    >>> y
+    tensor([0.])
+    """
+    return track(CLONE, run("cast", x), (x,))
+
+
+def reshape(x: "Tensor", *shape: Any) -> "Tensor":
+    """The elements of `x` in another shape, where one side may be -1; a view where `x` is contiguous, else a copy.
+
+    >>> import fastnn as fn
+    >>> reshape(fn.arange(4), -1, 2)
+    tensor([[0, 1],
+            [2, 3]])
+    """
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        shape = tuple(shape[0])
+    if not x._array.flags.c_contiguous:
+        x = clone(x)
+    try:
+        array = x._array.reshape(shape)
+    except ValueError:
+        raise ValueError(f"[reshape] shape {shape} does not hold the elements of {x.shape}") from None
+    return track(RESHAPE, view_of(x, array), (x,), shape=x._array.shape)
+
+
+def flatten(x: "Tensor", start_dim: int = 0, end_dim: int = -1) -> "Tensor":
+    """Axes `start_dim` to `end_dim` made one.
+
+    >>> import fastnn as fn
+    >>> flatten(fn.zeros(2, 3, 4), 1).shape
+    (2, 12)
+    """
+    rank = x._array.ndim
+    first, last = start_dim % max(rank, 1), end_dim % max(rank, 1)
+    shape = x.shape
+    size = 1
+    for n in shape[first : last + 1]:
+        size *= n
+    return reshape(x, (*shape[:first], size, *shape[last + 1 :]))
+
+
+def transpose(x: "Tensor", dim0: int, dim1: int) -> "Tensor":
+    """A view with two axes exchanged."""
+    axes = list(range(x._array.ndim))
+    axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
+    return track(TRANSPOSE, view_of(x, x._array.transpose(axes)), (x,), axes=axes)  # an exchange is its own inverse
+
+
+def unsqueeze(x: "Tensor", dim: int) -> "Tensor":
+    """A view with an axis of length 1 put in at `dim`.
+
+    >>> import fastnn as fn
+    >>> unsqueeze(fn.zeros(3), -1).shape
+    (3, 1)
+    """
+    rank = x._array.ndim + 1
+    if not -rank <= dim < rank:
+        raise IndexError(f"[unsqueeze] dim = {dim} is not an axis: the result has {rank}")
+    dim %= rank
+    return reshape(x, (*x.shape[:dim], 1, *x.shape[dim:]))
+
+
+def squeeze(x: "Tensor", dim: int | None = None) -> "Tensor":
+    """A view without the axes of length 1, or without `dim` if that has length 1.
+
+    >>> import fastnn as fn
+    >>> squeeze(fn.zeros(3, 1)).shape
+    (3,)
+    """
+    rank = x._array.ndim
+    if dim is not None and not -rank <= dim < rank:
+        raise IndexError(f"[squeeze] dim = {dim} is not an axis of shape {x.shape}")
+    dropped = range(rank) if dim is None else (dim % rank,)
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in dropped))
+
+
+def cat(tensors: "Sequence[Tensor]", dim: int = 0, *, axis: int | None = None) -> "Tensor":
+    """Tensors joined along `dim`.
+
+    >>> import fastnn as fn
+    >>> cat((fn.zeros(1, 2), fn.ones(1, 2)))
+    tensor([[0., 0.],
+            [1., 1.]])
+    """
+    dim = dim if axis is None else axis
+    if not tensors:
+        raise ValueError("[cat] tensors is empty: there is nothing to join")
+    first = tensors[0]
+    rank = first._array.ndim
+    if not -rank <= dim < rank:
+        raise IndexError(f"[cat] dim = {dim} is not an axis of shape {first.shape}")
+    dim %= rank
+    for i, tensor in enumerate(tensors):
+        sides = zip(tensor.shape, first.shape, strict=False)
+        if tensor._array.ndim != rank or any(n != m for j, (n, m) in enumerate(sides) if j != dim):
+            raise ValueError(f"[cat] tensors[{i}] is {tensor.shape} but tensors[0] is {first.shape}; dim = {dim}")
+        if tensor.dtype != first.dtype:
+            raise TypeError(f"[cat] tensors[{i}] is {tensor.dtype} but tensors[0] is {first.dtype}")
+    total = sum(tensor.shape[dim] for tensor in tensors)
+    y = run("cast", constant(0, first.dtype), shape=(*first.shape[:dim], total, *first.shape[dim + 1 :]))
+    start = 0
+    rules: dict[str, Rule] = {}
+    for i, tensor in enumerate(tensors):
+        part = (slice(None),) * dim + (slice(start, start + tensor.shape[dim]),)
+        run("cast", tensor, out=view_of(y, y._array[part]))
+        rules[f"tensors[{i}]"] = _part_rule(part)
+        start += tensor.shape[dim]
+    return track(Operation("cat", **rules), y, tuple(tensors))
+
+
+def _part_rule(part: tuple[slice, ...]) -> Rule:
+    return lambda g: view_of(g, g._array[part])
+
+
+def stack(tensors: "Sequence[Tensor]", dim: int = 0, *, axis: int | None = None) -> "Tensor":
+    """Tensors of one shape joined along a new axis `dim`.
+
+    >>> import fastnn as fn
+    >>> stack([fn.zeros(2), fn.ones(2)], 1)
+    tensor([[0., 1.],
+            [0., 1.]])
+    """
+    dim = dim if axis is None else axis
+    return cat([unsqueeze(tensor, dim) for tensor in tensors], dim)

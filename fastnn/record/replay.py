@@ -1,0 +1,104 @@
+"""The naive replayer: the kernels of a plan one by one, in buffers of their own. The oracle of faster engines."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn.dispatch import Array, Slot, read_only, wrap
+from fastnn.tensor import Tensor
+
+from .plan import Operand, Output, Plan, Role, Step
+
+# These return new arrays only.
+_WITHOUT_OUT = {"cross_entropy", "cross_entropy_with_grad", "mse_loss", "mse_loss_with_grad", "accuracy"}
+
+
+class Replayer:
+    """Replays a plan on batches of the recorded shapes, with the bits of the eager step.
+
+    States are changed where they are, so that parameters and optimizer go on as if the step had been run.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._buffers = [
+            memory.storage.array
+            if memory.storage is not None
+            else _core.empty((memory.size,), str(memory.dtype))
+            if memory.values is None
+            else memory.values
+            for memory in plan.memory
+        ]
+        self._inputs = [
+            self._buffers[number].reshape(shape) for number, shape in zip(plan.inputs, plan.input_shapes, strict=True)
+        ]
+        self._calls = [self._call(step) for step in plan.steps]
+        written = {operand.memory for step in plan.steps for operand in (*step.results, *step.writes)}
+        states = [memory.storage for i, memory in enumerate(plan.memory) if memory.role is Role.STATE and i in written]
+        self._written = [storage for storage in states if storage is not None]
+
+    def replay(self, batch: Sequence[Tensor | Array]) -> Output:
+        """One step on `batch`. Raises ValueError for shapes other than the recorded ones."""
+        self._load(batch)
+        for callback in self.plan.before_step:
+            callback()
+        for call in self._calls:
+            call()
+        for storage in self._written:
+            storage.version += 1
+        for leaf, operand in self.plan.gradients:
+            leaf.grad = wrap(self._view(operand))
+        return Output(
+            None if self.plan.loss is None else self._view(self.plan.loss).copy(),
+            {name: self._view(operand).copy() for name, operand in self.plan.logs.items()},
+        )
+
+    def _load(self, batch: Sequence[Tensor | Array]) -> None:
+        arrays = [value._array if isinstance(value, Tensor) else np.asarray(value) for value in batch]
+        if len(arrays) != len(self._inputs):
+            raise ValueError(f"[replay] a batch of {len(arrays)} arrays, but {len(self._inputs)} were recorded")
+        for i, (array, buffer) in enumerate(zip(arrays, self._inputs, strict=True)):
+            if array.shape != buffer.shape or array.dtype != buffer.dtype:
+                raise ValueError(
+                    f"[replay] batch[{i}] is {array.dtype} {array.shape}, but {buffer.dtype} {buffer.shape} was "
+                    "recorded: another shape needs its own plan"
+                )
+        for array, buffer in zip(arrays, self._inputs, strict=True):
+            buffer[...] = array
+
+    def _view(self, operand: Operand) -> Array:
+        buffer, dtype = self._buffers[operand.memory], operand.dtype
+        if 0 in operand.shape:
+            return np.empty(operand.shape, dtype)
+        strides = [stride * dtype.itemsize for stride in operand.strides]
+        return np.ndarray(operand.shape, dtype, buffer, operand.offset * dtype.itemsize, strides)
+
+    def _call(self, step: Step) -> Callable[[], None]:
+        """A function that runs `step` on its views, with the values that Slots have by then."""
+        operands = [None if operand is None else self._view(operand) for operand in step.operands]
+        scalars = {
+            name: self._view(value) if isinstance(value, Operand) else value for name, value in step.scalars.items()
+        }
+        results = [self._view(operand) for operand in step.results]
+        slots = {name: value for name, value in scalars.items() if isinstance(value, Slot)}
+        copied = not isinstance(step.kernel, str) or step.kernel in _WITHOUT_OUT
+        function: Any = getattr(_core, step.kernel) if isinstance(step.kernel, str) else step.kernel
+        if not isinstance(step.kernel, str):
+            operands = [read_only(operand) for operand in operands if operand is not None]
+        if results and not copied:
+            scalars["out"] = results[0]
+
+        def call() -> None:
+            made = function(*operands, **{**scalars, **{name: slot.value for name, slot in slots.items()}})
+            if copied:
+                for result, array in zip(results, made if isinstance(made, tuple) else (made,), strict=True):
+                    if array.shape != result.shape or array.dtype != result.dtype:
+                        raise ValueError(
+                            f"[replay] {step.name} gave {array.dtype} {array.shape}, but {result.dtype} "
+                            f"{result.shape} when it was recorded at {step.where}"
+                        )
+                    result[...] = array
+
+        return call

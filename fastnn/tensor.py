@@ -1,0 +1,399 @@
+"""Tensor: an array that can carry a gradient, with PyTorch's conventions."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastnn import autograd, dispatch
+from fastnn import functional as F
+from fastnn import random as counters
+from fastnn.dispatch import Array, Handle, constant, dtype_name, escape, run, state
+
+
+class Tensor(Handle):
+    """An array of float32, float64, int64, int32, uint8 or bool, which may require a gradient.
+
+    `data` is what `tensor` takes, but another Tensor's memory is shared. Arithmetic is elementwise with NumPy's
+    broadcasting; ``np.asarray(t)`` shares the memory.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ()
+
+    grad: "Tensor | None"
+
+    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
+        source = data if isinstance(data, Tensor) and dtype is None else F.tensor(data, dtype)
+        self._array = source._array
+        self._storage = source._storage
+        self.requires_grad = False
+        self.grad = None
+        self._node = None
+        self.requires_grad_(requires_grad)
+
+    # ---- what it is -----------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return self._array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's dtype of the elements."""
+        return self._array.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._array.ndim
+
+    @property
+    def device(self) -> str:
+        """Where the memory is."""
+        return "cpu"
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user rather than computed from what requires a gradient."""
+        return self._node is None
+
+    @property
+    def T(self) -> "Tensor":
+        """A view with the axes reversed."""
+        axes = range(self._array.ndim)[::-1]
+        return autograd.track(F.shape.TRANSPOSE, F.shape.view_of(self, self._array.T), (self,), axes=axes)
+
+    @property
+    def data(self) -> "Tensor":
+        """A view outside the tape; assigning copies into the memory, or takes over another where shapes differ."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: "Tensor") -> None:
+        if value._array is self._array:  # from ``t.data -= ...``
+            return
+        if value.shape == self.shape and value.dtype == self.dtype:
+            run("cast", value, out=self)
+            return
+        self._array, self._storage = value._array, value._storage
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the length of axis `dim`."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """Number of axes."""
+        return self._array.ndim
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return self._array.size
+
+    def __len__(self) -> int:
+        if self._array.ndim == 0:
+            raise TypeError("[len] a tensor without dimensions has no length")
+        return int(self._array.shape[0])
+
+    # ---- gradients ------------------------------------------------------------------------------------------------
+
+    backward = autograd.backward
+
+    def detach(self) -> "Tensor":
+        """A view of the same memory outside the tape."""
+        return F.shape.view_of(self, self._array)
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
+        """Sets whether `backward` gives it a gradient; floating point only."""
+        if requires_grad and self._array.dtype.kind != "f":
+            raise TypeError(f"[requires_grad] a gradient needs a floating-point tensor, not {self.dtype}")
+        if self._node is not None and not requires_grad:
+            raise RuntimeError("[requires_grad] a computed tensor cannot give up its gradient: use detach()")
+        self.requires_grad = requires_grad
+        return self
+
+    # ---- arithmetic: the functions, as methods --------------------------------------------------------------------
+
+    __add__ = __radd__ = add = F.add
+    __sub__ = sub = F.subtract
+    __mul__ = __rmul__ = mul = F.multiply
+    __truediv__ = div = F.divide
+    __pow__ = pow = F.power
+    __matmul__ = matmul = F.matmul
+    __neg__ = F.negative
+    __abs__ = abs = F.abs
+    __lt__, __le__, __gt__, __ge__ = F.less, F.less_equal, F.greater, F.greater_equal
+    __getitem__ = F.getitem
+    __hash__ = object.__hash__
+    __array_priority__ = 1000  # array + tensor is a Tensor
+
+    exp, log, sqrt, sign, clamp = F.exp, F.log, F.sqrt, F.sign, F.clamp
+    relu, sigmoid, tanh, softmax, log_softmax = F.relu, F.sigmoid, F.tanh, F.softmax, F.log_softmax
+    sum, mean, max, min, argmax, argmin = F.sum, F.mean, F.max, F.min, F.argmax, F.argmin
+    amax, amin = F.amax, F.amin
+    reshape, flatten, transpose = F.reshape, F.flatten, F.transpose
+    unsqueeze, squeeze, clone = F.unsqueeze, F.squeeze, F.clone
+
+    def __rsub__(self, other: Any) -> "Tensor":
+        return F.subtract(other, self)
+
+    def __rtruediv__(self, other: Any) -> "Tensor":
+        return F.divide(other, self)
+
+    def __rpow__(self, other: Any) -> "Tensor":
+        return F.power(other, self)
+
+    def __rmatmul__(self, other: Any) -> "Tensor":
+        return F.matmul(F.tensor(other), self)
+
+    def __eq__(self, other: object) -> "Tensor":  # type: ignore[override]
+        return NotImplemented if other is None or isinstance(other, str) else F.equal(self, other)
+
+    def __ne__(self, other: object) -> "Tensor":  # type: ignore[override]
+        return NotImplemented if other is None or isinstance(other, str) else F.not_equal(self, other)
+
+    def __invert__(self) -> "Tensor":
+        return F.equal(self, False)
+
+    def view(self, *shape: Any) -> "Tensor":
+        """`reshape` that never copies."""
+        if not self._array.flags.c_contiguous:
+            raise ValueError("[view] the tensor is not contiguous: use reshape(), which copies")
+        return F.reshape(self, *shape)
+
+    # ---- other dtypes ---------------------------------------------------------------------------------------------
+
+    def to(self, *args: Any, dtype: Any = None, device: str | None = None) -> "Tensor":
+        """As another dtype, or on a device, of which there is "cpu"."""
+        for arg in args:
+            if isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda"):
+                device = arg
+            else:
+                dtype = arg.dtype if isinstance(arg, Tensor) else arg
+        F.creation.check_device("to", device)
+        return self if dtype is None else F.cast(self, dtype)
+
+    def type(self, dtype: Any) -> "Tensor":
+        """As another dtype."""
+        return F.cast(self, dtype)
+
+    def float(self) -> "Tensor":
+        """As float32."""
+        return F.cast(self, "float32")
+
+    def double(self) -> "Tensor":
+        """As float64."""
+        return F.cast(self, "float64")
+
+    def long(self) -> "Tensor":
+        """As int64; floating point is cut toward zero."""
+        return F.cast(self, "int64")
+
+    def bool(self) -> "Tensor":
+        """As bool: whether it is not 0."""
+        return F.cast(self, "bool")
+
+    def cpu(self) -> "Tensor":
+        """Itself."""
+        return self
+
+    # ---- in place -------------------------------------------------------------------------------------------------
+
+    def _writable(self, operation: str) -> "Tensor":
+        if self.requires_grad and state.grad_enabled:
+            raise RuntimeError(
+                f"[{operation}] the tensor requires a gradient and cannot be changed in place: "
+                "do it under no_grad(), or on .data"
+            )
+        return self
+
+    def _assign(self, operation: str, kernel: str, other: Any) -> "Tensor":
+        """``self = self (kernel) other`` in the memory of self."""
+        self._writable(operation)
+        a, b = F.arithmetic.promote(self, other)
+        if self._array.dtype.kind != "f" and (kernel == "divide" or a._array.dtype != self._array.dtype):
+            raise TypeError(f"[{operation}] the result is floating point and cannot be written into {self.dtype}")
+        if a._array.dtype != self._array.dtype:
+            a, b = self, F.cast(b, self._array.dtype)
+        return run(kernel, a, b, out=self)
+
+    def _update(self, operation: str, kernel: str, function: Any, other: Any) -> "Tensor":
+        """``self op= other``: a new Tensor where a gradient flows through, which in place would lose its past."""
+        if state.grad_enabled and (
+            (self.requires_grad and self._node is not None)
+            or (not self.requires_grad and isinstance(other, Tensor) and other.requires_grad)
+        ):
+            result: Tensor = function(self, other)
+            return result
+        return self._assign(operation, kernel, other)
+
+    def __iadd__(self, other: Any) -> "Tensor":  # type: ignore[misc]
+        return self._update("+=", "add", F.add, other)
+
+    def __isub__(self, other: Any) -> "Tensor":  # type: ignore[misc]
+        return self._update("-=", "subtract", F.subtract, other)
+
+    def __imul__(self, other: Any) -> "Tensor":  # type: ignore[misc]
+        return self._update("*=", "multiply", F.multiply, other)
+
+    def __itruediv__(self, other: Any) -> "Tensor":  # type: ignore[misc]
+        return self._update("/=", "divide", F.divide, other)
+
+    def add_(self, other: Any) -> "Tensor":
+        """``self += other`` in place."""
+        return self._assign("add_", "add", other)
+
+    def sub_(self, other: Any) -> "Tensor":
+        """``self -= other`` in place."""
+        return self._assign("sub_", "subtract", other)
+
+    def mul_(self, other: Any) -> "Tensor":
+        """``self *= other`` in place."""
+        return self._assign("mul_", "multiply", other)
+
+    def div_(self, other: Any) -> "Tensor":
+        """``self /= other`` in place."""
+        return self._assign("div_", "divide", other)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._writable("setitem")
+        if isinstance(value, Tensor) and value.requires_grad and state.grad_enabled:
+            raise RuntimeError(
+                "[setitem] the value requires a gradient, which an assignment would lose: use cat, stack or where, "
+                "or assign under no_grad()"
+            )
+        F.setitem(self, key, value)
+
+    def copy_(self, source: Any) -> "Tensor":
+        """Takes over the elements of `source`, broadcast and cast."""
+        self[...] = source
+        return self
+
+    def fill_(self, value: Any) -> "Tensor":
+        """Sets all elements to `value`."""
+        number: Tensor = constant(value, self._writable("fill_")._array.dtype)
+        return run("cast", number, out=self)
+
+    def zero_(self) -> "Tensor":
+        """Sets all elements to 0."""
+        return self.fill_(0)
+
+    def normal_(self, mean: Any = 0.0, std: Any = 1.0) -> "Tensor":
+        """Fills with normally distributed random numbers.
+
+        >>> w = Tensor([0.0, 0.0], requires_grad=True)
+        >>> w.data.normal_(0, 0.01).shape
+        (2,)
+        """
+        return self._fill_random("normal", "normal_", mean=mean, std=std)
+
+    def uniform_(self, low: Any = 0.0, high: Any = 1.0) -> "Tensor":
+        """Fills with random numbers from [low, high)."""
+        return self._fill_random("uniform", "uniform_", low=low, high=high)
+
+    def _fill_random(self, kernel: str, operation: str, **parameters: Any) -> "Tensor":
+        numbers = counters.counters(counters.Purpose.USER)
+        out = self._writable(operation)
+        return run(kernel, shape=self.shape, dtype=dtype_name(self.dtype), out=out, **parameters, **numbers)
+
+    # ---- what leaves for Python: each of these is told to an active recorder ---------------------------------------
+
+    def numpy(self) -> Array:
+        """The array itself, sharing memory."""
+        escape("numpy()")
+        return self._array
+
+    def item(self) -> Any:
+        """The one element as a Python number."""
+        escape("item()")
+        if self._array.size != 1:
+            raise ValueError(f"[item] a tensor of shape {self.shape} is not one number")
+        return self._array.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        escape("tolist()")
+        return self._array.tolist()
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+        escape("conversion to an array")
+        if copy or (dtype is not None and dtype != self._array.dtype):
+            if copy is False:
+                raise ValueError(f"[__array__] {self.dtype} as {dtype} needs a copy")
+            return self._array.astype(dtype or self._array.dtype)
+        return self._array
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        escape("DLPack")
+        return self._array.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+    def __bool__(self) -> Any:
+        escape("bool()")
+        if self._array.size != 1:
+            raise ValueError(f"[bool] a tensor of shape {self.shape} is neither true nor false: use a comparison's sum")
+        return bool(self._array)
+
+    def __float__(self) -> Any:
+        return float(self._number("float()"))
+
+    def __int__(self) -> int:
+        return int(self._number("int()"))
+
+    def __index__(self) -> int:
+        if self._array.dtype.kind not in "iu":
+            raise TypeError(f"[index] a tensor of {self.dtype} is not an index")
+        return int(self._number("index"))
+
+    def _number(self, what: str) -> Any:
+        escape(what)
+        if self._array.size != 1:
+            raise ValueError(f"[{what}] a tensor of shape {self.shape} is not one number")
+        return self._array.item()
+
+    def __iter__(self) -> "Iterator[Tensor]":
+        escape("iteration")
+        return (self[i] for i in range(len(self)))
+
+    def __format__(self, spec: str) -> str:
+        escape("format()")
+        return format(self._array.item(), spec) if self._array.ndim == 0 else format(str(self), spec)
+
+    def __repr__(self) -> str:
+        escape("print()")
+        whole = self._array.dtype.kind != "f" or not np.any(self._array % 1)
+        mode: Any = "unique" if whole else "fixed"
+        numbers = np.array2string(self._array, precision=4, separator=", ", prefix="tensor(", floatmode=mode)
+        default = dtype_name(self.dtype) in ("float32", "int64", "bool")
+        dtype = "" if default else f", dtype={self.dtype}"
+        return f"tensor({numbers}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
+
+    def __reduce__(self) -> Any:
+        escape("pickling")
+        return _rebuild, (type(self), self._array, self.requires_grad)
+
+
+def _rebuild(kind: "type[Tensor]", array: Array, requires_grad: bool) -> Tensor:
+    """A Tensor from its pickle; a computed one comes back as a leaf."""
+    tensor = object.__new__(kind)
+    Tensor.__init__(tensor, array, requires_grad=requires_grad)
+    return tensor
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A Tensor that shares the memory of any object with ``__dlpack__`` on the CPU.
+
+    >>> from_dlpack(np.arange(3))
+    tensor([0, 1, 2])
+    """
+    return F.tensor(np.from_dlpack(source))
+
+
+dispatch.register(Tensor)
