@@ -1,0 +1,154 @@
+"""ArrayData: one's own arrays as training data."""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn import kernels
+from fastnn.dispatch import wrap
+from fastnn.tensor import Tensor
+
+from .loader import Array, ArrayDataset, Column, DataLoader
+from .module import DataModule
+
+_SPLIT_EPOCH = 2**44 - 1  # the last there is: no epoch of training shuffles as the split did
+
+
+class ArrayData(DataModule):
+    """Training data from arrays: NumPy, memory maps, Tensors, or frames with a `to_numpy` (pandas, polars).
+
+    `X` is (n, ...), numbers of any kind; batches of it are `dtype`, "float32" or "float64". `y` (n,) of any integer
+    dtype or bool is a label and becomes int64. Floating-point `y` is a target: (n,) becomes (n, 1) and `predict` gives
+    it back as (n,); (n, k) stays. `val` is (X, y) for validation, or the fraction of the rows to set aside, drawn by
+    `seed` (None: 0), and with `stratify` by the same share of each class. `shuffle` mixes the training rows every
+    epoch, by `seed` (None: the trainer's).
+
+    Contiguous float32, uint8 and memory-mapped `X` is read where it lies, everything else is copied once. `X` and `y`
+    keep what was given, `train` and `val` are the data sets of examples.
+
+    Raises TypeError for arrays that hold no numbers, and ValueError for lengths that differ, empty arrays, targets that
+    are NaN or infinite, and a `val` that leaves either side empty.
+
+    >>> data = ArrayData(np.eye(10), np.arange(10) % 2, val=0.2, batch_size=4)
+    >>> len(data.train), len(data.val)
+    (8, 2)
+    >>> X, y = next(iter(data.train_dataloader()))
+    >>> X.shape, y.shape
+    ((4, 10), (4,))
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        val: tuple[Any, Any] | float | None = None,
+        batch_size: int = 64,
+        shuffle: bool = True,
+        stratify: bool = False,
+        seed: int | None = None,
+        *,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(batch_size)
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f'[ArrayData] dtype={dtype!r} must be "float32" or "float64"')
+        if stratify and (val is None or isinstance(val, tuple | list)):
+            raise ValueError("[ArrayData] stratify needs a fraction as val")
+        self.shuffle, self.seed = shuffle, seed
+        self.X, self.y = _numbers(X, "X"), _numbers(y, "y")
+        self.target_ndim = self.y.ndim
+        columns = _columns(self.X, self.y, dtype, ("X", "y"))
+        self.val: ArrayDataset | None = None
+        if isinstance(val, tuple | list):
+            val_X, val_y = _numbers(val[0], "val X"), _numbers(val[1], "val y")
+            if val_X.shape[1:] != self.X.shape[1:] or val_y.shape[1:] != self.y.shape[1:]:
+                raise ValueError(
+                    f"[ArrayData] val has rows of shape {val_X.shape[1:]} and {val_y.shape[1:]}, "
+                    f"X and y have {self.X.shape[1:]} and {self.y.shape[1:]}"
+                )
+            if (val_y.dtype.kind == "f") != (self.y.dtype.kind == "f"):
+                raise TypeError(f"[ArrayData] val y has dtype {val_y.dtype} but y has {self.y.dtype}: use one of them")
+            self.train = ArrayDataset(*columns)
+            self.val = ArrayDataset(*_columns(val_X, val_y, dtype, ("val X", "val y")))
+        elif val is not None:
+            train_rows, val_rows = _split(self.y, val, stratify, 0 if seed is None else seed)
+            self.train = ArrayDataset(*columns, rows=train_rows)
+            self.val = ArrayDataset(*columns, rows=val_rows)
+        else:
+            self.train = ArrayDataset(*columns)
+
+    def get_dataloader(self, train: bool) -> DataLoader | None:
+        """A loader of the training rows, or one of the validation rows in order (None without any)."""
+        if train:
+            return DataLoader(self.train, self.batch_size, shuffle=self.shuffle, seed=self.seed)
+        return None if self.val is None else DataLoader(self.val, self.batch_size)
+
+
+def _numbers(given: Any, name: str) -> Array:
+    """`given` as an array of numbers with at least one row, not copied where it is an array already."""
+    if isinstance(given, Tensor):
+        given = given._array
+    array = np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"[ArrayData] {name} has dtype {array.dtype}: numbers are needed, say {name}.astype('float32'), "
+            "or labels counted from 0"
+        )
+    if array.ndim == 0 or 0 in array.shape:
+        raise ValueError(f"[ArrayData] {name} has shape {array.shape}: there is nothing to train on")
+    return array
+
+
+def _columns(X: Array, y: Array, dtype: str, names: tuple[str, str]) -> tuple[Column, Column]:
+    if len(X) != len(y):
+        raise ValueError(f"[ArrayData] {names[0]} has {len(X)} rows but {names[1]} has {len(y)}: make them equal")
+    if X.ndim == 1:
+        raise ValueError(f"[ArrayData] {names[0]} has shape {X.shape}: write {names[0]}.reshape(-1, 1) for one feature")
+    stays = X.flags.c_contiguous and X.flags.aligned and X.dtype.isnative and X.dtype in _READ_IN_PLACE
+    if not (stays and (X.dtype in (np.uint8, dtype) or _is_mapped(X))):
+        X = np.ascontiguousarray(X, dtype)
+    return Column(wrap(X), dtype=dtype), Column(wrap(_targets(y, dtype, names[1])))
+
+
+_READ_IN_PLACE = tuple(map(np.dtype, ("float32", "float64", "int64", "int32", "uint8", "bool")))
+
+
+def _is_mapped(array: Array | None) -> bool:
+    while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+        array = array.base
+    return isinstance(array, np.memmap)
+
+
+def _targets(y: Array, dtype: str, name: str) -> Array:
+    if y.dtype.kind == "f":
+        bad = ~np.isfinite(y)
+        if bad.any():
+            at = np.unravel_index(int(np.argmax(bad)), y.shape)
+            raise ValueError(f"[ArrayData] {name}[{', '.join(map(str, at))}] = {y[at]}: leave such rows out")
+        return np.ascontiguousarray(y.reshape(len(y), -1) if y.ndim == 1 else y, dtype)
+    if y.ndim != 1:
+        raise ValueError(
+            f"[ArrayData] {name} has dtype {y.dtype} and shape {y.shape}: labels are (n,), "
+            "and targets or probabilities are floating point"
+        )
+    if y.dtype == np.uint64 and y.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"[ArrayData] {name} has label {y.max()}, which is not a class index")
+    return np.ascontiguousarray(y, np.int64)
+
+
+def _split(y: Array, fraction: float, stratify: bool, seed: int) -> tuple[Array, Array]:
+    """Rows for training and for validation, each in ascending order."""
+    if isinstance(fraction, bool) or not 0 < fraction < 1:
+        raise ValueError(f"[ArrayData] val={fraction!r} must be a fraction between 0 and 1, or a tuple (X, y)")
+    n = len(y)
+    count = max(1, round(n * fraction))
+    if count == n:
+        raise ValueError(f"[ArrayData] val={fraction} leaves nothing to train on: there are {n} rows")
+    order: Array = kernels.permutation(n, seed=seed, epoch=_SPLIT_EPOCH)
+    if stratify:
+        if y.dtype.kind == "f":
+            raise ValueError(f"[ArrayData] stratify needs labels, but y has dtype {y.dtype}: y.astype('int64')")
+        order = order[np.argsort(y[order], kind="stable")]  # class by class, mixed within each
+    chosen = np.zeros(n, bool)
+    chosen[order[(np.arange(count) * 2 + 1) * n // (2 * count)]] = True  # evenly spaced, so each class has its share
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)

@@ -1,0 +1,159 @@
+"""Batches from arrays: rows are gathered when they are asked for, from wherever the arrays lie."""
+
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import kernels
+from fastnn.dispatch import run, wrap
+from fastnn.random import Purpose, counters
+from fastnn.tensor import Tensor
+
+Array = NDArray[Any]
+
+
+class Column:
+    """One array of a data set, and how its rows become part of a batch: gathered, divided, as `dtype`.
+
+    `data` is a Tensor (n, ...). A batch has its dtype where `dtype` is None, but uint8 with a `divisor` becomes
+    float32. uint8 is converted while it is gathered, any other dtype afterwards.
+    """
+
+    __slots__ = ("cast", "data", "gather")
+
+    def __init__(self, data: Tensor, divisor: float = 1.0, dtype: str | None = None) -> None:
+        self.data = data
+        self.gather: dict[str, Any] = {} if divisor == 1 else {"divisor": divisor}
+        self.cast: dict[str, Any] = {} if dtype is None or data._array.dtype == dtype else {"dtype": dtype}
+        if self.cast and data._array.dtype == np.uint8:
+            self.gather |= self.cast
+            self.cast = {}
+
+    def take(self, rows: Tensor) -> Tensor:
+        """A new Tensor of the rows whose numbers are in `rows` (int64)."""
+        part: Tensor = run("gather", self.data, rows, **self.gather)
+        return run("cast", part, **self.cast) if self.cast else part
+
+
+class ArrayDataset:
+    """Arrays of equal length as a data set of examples; `rows` (int64) says which of them belong to it, None: all.
+
+    `columns` are Tensors, NumPy arrays or Columns. An example, ``dataset[i]``, is a tuple with a Tensor for each.
+    Raises ValueError for no array, arrays without rows, or arrays of different lengths.
+
+    >>> dataset = ArrayDataset(np.arange(6.0).reshape(3, 2), np.array([0, 1, 1]))
+    >>> len(dataset)
+    3
+    >>> dataset[2]
+    (tensor([4., 5.], dtype=float64), tensor(1))
+    """
+
+    def __init__(self, *columns: "Column | Tensor | Array", rows: Array | None = None) -> None:
+        self.columns = tuple([column if isinstance(column, Column) else Column(_tensor(column)) for column in columns])
+        self.rows = rows
+        shapes = [column.data.shape for column in self.columns]
+        if not shapes or any(len(shape) == 0 for shape in shapes):
+            raise ValueError(f"[DataLoader] dataset needs arrays of at least one dimension, not shapes {shapes}")
+        if len({shape[0] for shape in shapes}) > 1:
+            raise ValueError(f"[DataLoader] the arrays have {[shape[0] for shape in shapes]} rows: make them equal")
+        if len(self) == 0:
+            raise ValueError(f"[DataLoader] dataset has no rows: shapes {shapes}")
+
+    def __len__(self) -> int:
+        return len(self.columns[0].data) if self.rows is None else len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        number = operator.index(index)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"[dataset] index {number} is out of range for {len(self)} examples")
+        row = number % len(self) if self.rows is None else int(self.rows[number])
+        return tuple([part[0] for part in self.take(wrap(np.array([row], np.int64)))])
+
+    def take(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """A batch: the rows of the arrays whose numbers are in `rows` (int64)."""
+        return tuple([column.take(rows) for column in self.columns])
+
+
+class DataLoader:
+    """Batches of a data set, shuffled anew every epoch where asked; the short last batch is kept.
+
+    `dataset` is an ArrayDataset, or a tuple of Tensors or NumPy arrays of equal length; a batch is a tuple of new
+    Tensors of `batch_size` rows. The order depends on `seed`, the epoch and the number of rows alone. Without a `seed`
+    the trainer's is used, and where there is no trainer one is drawn under `fastnn.manual_seed`. Each iteration is an
+    epoch of its own; `set_epoch` names the next one. `drop_last` leaves a short last batch out.
+
+    >>> loader = DataLoader((np.arange(5), np.arange(5) * 10), batch_size=2)
+    >>> for x, y in loader:
+    ...     print(x.tolist(), y.tolist())
+    [0, 1] [0, 10]
+    [2, 3] [20, 30]
+    [4] [40]
+    """
+
+    def __init__(
+        self,
+        dataset: "ArrayDataset | tuple[Tensor | Array, ...] | list[Tensor | Array] | Tensor | Array",
+        batch_size: int = 1,
+        shuffle: bool = False,
+        *,
+        seed: int | None = None,
+        drop_last: bool = False,
+    ) -> None:
+        if not isinstance(dataset, ArrayDataset):
+            dataset = ArrayDataset(*(dataset if isinstance(dataset, tuple | list) else [dataset]))
+        if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool) or batch_size < 1:
+            raise ValueError(f"[DataLoader] batch_size={batch_size!r} must be a positive integer")
+        if drop_last and len(dataset) < batch_size:
+            raise ValueError(f"[DataLoader] drop_last leaves no batch: {len(dataset)} rows, batch_size={batch_size}")
+        self.dataset = dataset
+        self.batch_size = int(batch_size)
+        self.shuffle = shuffle
+        self.seed = seed
+        self.drop_last = drop_last
+        self._epoch = 0
+        self._own_seed: int | None = None
+
+    def __len__(self) -> int:
+        rows = len(self.dataset)
+        return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Makes the next iteration that of `epoch` (0, 1, ...), so that a resumed run meets the order it would have."""
+        self._epoch = operator.index(epoch)
+
+    def order(self, epoch: int) -> Array:
+        """The rows of `epoch` in the order in which its batches take them (int64)."""
+        rows = self.dataset.rows
+        if not self.shuffle:
+            return np.arange(len(self.dataset), dtype=np.int64) if rows is None else rows
+        order: Array = kernels.permutation(len(self.dataset), seed=self._seed(), epoch=epoch)
+        return order if rows is None else rows[order]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        order = self.order(self._epoch)
+        self._epoch += 1
+        return self._batches(order[: len(self) * self.batch_size])
+
+    def _batches(self, order: Array) -> Iterator[tuple[Tensor, ...]]:
+        take, size = self.dataset.take, self.batch_size
+        for start in range(0, len(order), size):
+            yield take(wrap(order[start : start + size]))
+
+    def _seed(self) -> int:
+        if self.seed is not None:
+            return self.seed
+        if self._own_seed is None:  # 53 bits, a whole number
+            drawn = run("uniform", shape=(1,), high=2.0**53, dtype="float64", **counters(Purpose.DATA))
+            self._own_seed = int(drawn._array[0])
+        return self._own_seed
+
+
+def _tensor(column: Tensor | Array) -> Tensor:
+    if isinstance(column, Tensor):
+        return column.detach()
+    if isinstance(column, np.ndarray):
+        return wrap(np.asarray(column))  # type: ignore[no-any-return]
+    raise TypeError(f"[DataLoader] dataset has a {type(column).__name__}: give Tensors or NumPy arrays")
