@@ -1,0 +1,1 @@
+"""What fastnn costs beside its peers and the machine's own limit, measured in one run (see README.md)."""

@@ -1,0 +1,155 @@
+"""`python -m benchmarks kernels`, `train` or `process`; see README.md."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import ROOT, Contender, Failed, Row, Task, measure, open_workers
+from benchmarks.machine import Limit, Probe, commit, cores, limits, machine, versions
+from benchmarks.report import Results, render, save, summarise
+
+BASE = "fastnn"
+AGAINST = {
+    "kernels": ["numpy", "torch"],
+    "train": ["numpy", "torch", "jax", "sklearn"],
+    "process": ["numpy", "torch", "jax", "sklearn"],
+}
+TITLES = {"kernels": "Kernels, float32", "train": "A training step, float32", "process": "Whole processes"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    names = [BASE, *(name for name in options.against if name != BASE)]
+    results = {"kernels": run_kernels, "train": run_train, "process": run_process}[options.what](options, names)
+    print(render(results))
+    if options.json:
+        save(results, options.json)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    from benchmarks.kernels import SHAPES
+    from benchmarks.train import WORKLOADS
+
+    def words(text: str) -> list[str]:
+        return text.split(",")
+
+    def counts(text: str) -> list[int]:
+        return [int(word) for word in words(text)]
+
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="what", required=True)
+    for what, against in AGAINST.items():
+        command = commands.add_parser(what)
+        command.add_argument("--against", type=words, default=against, help="peers (default: %(default)s)")
+        command.add_argument("--rounds", type=int, default=11, help="turns of every contender (default: %(default)s)")
+        command.add_argument("--json", type=Path, metavar="FILE", help="keep the results; .md and .png go beside it")
+        if what == "process":
+            command.add_argument("--wheel", type=Path, help="fastnn's wheel, whose size is told")
+        else:
+            default = sorted({1, cores()})
+            command.add_argument("--threads", type=counts, default=default, help="(default: %(default)s)")
+        if what == "kernels":
+            command.add_argument("--shapes", type=words, default=list(SHAPES), help="batch x inputs x outputs, ...")
+        if what == "train":
+            command.add_argument("--workloads", type=words, default=list(WORKLOADS), help="(default: all)")
+    return parser.parse_args(arguments)
+
+
+def run_kernels(options: argparse.Namespace, names: list[str]) -> Results:
+    from benchmarks.kernels import make_cases
+
+    return run_tasks(options, names, make_cases(tuple(options.shapes)))
+
+
+def run_train(options: argparse.Namespace, names: list[str]) -> Results:
+    from benchmarks.train import WORKLOADS, make_problem
+
+    tasks = [lambda name=name: make_problem(WORKLOADS[name]) for name in options.workloads]
+    return run_tasks(options, names, tasks)
+
+
+def run_tasks(options: argparse.Namespace, names: list[str], tasks: Sequence[Callable[[], Any]]) -> Results:
+    """Measures tasks, made one at a time, with a worker for every library and thread count."""
+    with contenders(names, options.threads) as (taking_part, left_out, measured_limits):
+        rows: list[Row] = []
+        data: list[str] = []
+        for make in tasks:
+            task = make()
+            rows.append(tell(task, taking_part, options.rounds))
+            data += [source for source in [getattr(task, "source", "")] if source and source not in data]
+    return collect(options, names, rows, left_out, measured_limits, data)
+
+
+@contextmanager
+def contenders(names: list[str], threads: list[int]) -> Iterator[tuple[list[Contender], dict[str, str], Any]]:
+    with ExitStack() as stack:
+        workers, left_out = open_workers(names, threads)
+        for worker in workers:
+            stack.callback(worker.close)
+        taking_part: list[Contender] = [*workers]
+        measured_limits = {}
+        try:
+            probe = Probe()
+            measured_limits = limits(probe, threads)
+            taking_part += [Limit(probe, count) for count in threads]
+        except Failed as failure:
+            left_out["limit"] = str(failure)
+        yield taking_part, left_out, measured_limits
+
+
+def run_process(options: argparse.Namespace, names: list[str]) -> Results:
+    from benchmarks.process import Command, beyond, imports, installed_megabytes, softmax_regression
+
+    commands: list[Contender] = [Command(name, cores()) for name in names]
+    with tempfile.TemporaryDirectory(prefix="fastnn-benchmarks-") as folder:
+        training = softmax_regression(names, cores(), Path(folder))
+        rows = [tell(task, commands, options.rounds) for task in (imports(names), training)]
+    results = collect(options, names, rows, {}, {}, [])
+    sizes = {name: installed_megabytes(name) for name in names}
+    results["installed_megabytes"] = {name: size for name, size in sizes.items() if size is not None}
+    told = [f"{name} {size:.0f} MB" for name, size in results["installed_megabytes"].items()]
+    results["remarks"] = [f"Installed: {', '.join(told)}.", *beyond(rows[0], BASE, "numpy", cores())]
+    if options.wheel:
+        results["wheel_megabytes"] = options.wheel.stat().st_size / 1e6
+        results["remarks"].append(f"Wheel of fastnn: {results['wheel_megabytes']:.2f} MB.")
+    return results
+
+
+def tell(task: Task, taking_part: list[Contender], rounds: int) -> Row:
+    print(f"{task.name} ...", file=sys.stderr, flush=True)
+    return measure(task, taking_part, rounds)
+
+
+def collect(
+    options: argparse.Namespace,
+    names: list[str],
+    rows: list[Row],
+    left_out: dict[str, str],
+    measured_limits: Any,
+    data: list[str],
+) -> Results:
+    base = BASE if BASE not in left_out else next(name for name in names if name not in left_out)
+    return {
+        "what": options.what,
+        "title": TITLES[options.what],
+        "base": base,
+        "machine": machine(),
+        "versions": versions(names),
+        "commit": commit(),
+        "rounds": options.rounds,
+        "data": data,
+        "limits": measured_limits,
+        "left_out": left_out,
+        "rows": [asdict(row) | {"summary": summarise(row, base)} for row in rows],
+    }
+
+
+if __name__ == "__main__":
+    # as in harness.python_command: an installed fastnn comes before the one in the tree, which is not compiled
+    sys.path.sort(key=lambda entry: Path(entry).resolve() == ROOT)
+    main()

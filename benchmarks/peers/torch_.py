@@ -1,0 +1,139 @@
+"""PyTorch on the CPU: indices instead of a DataLoader, no `item()` in the loop."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks.peers import Array, Kernel, Peer, Unsupported, unit_floats
+from benchmarks.train import Problem
+
+
+class Torch(Peer):
+    """Eager, images as float32 in memory.
+
+    `index_select`, `autograd.grad` and `add_` take less time than `x[rows]`, `backward` and `optim.SGD`.
+    """
+
+    compiled = False
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        torch.set_num_threads(threads)
+
+    def kernel(self, name: str, arrays: tuple[Array, ...], scalars: dict[str, Any]) -> Kernel:
+        if name not in KERNELS:
+            raise Unsupported(f"no kernel {name}")
+        kernel: Kernel = KERNELS[name](*map(torch.from_numpy, arrays), **scalars)
+        return kernel
+
+    def training(self, problem: Problem) -> "TorchTraining":
+        return TorchTraining(problem, self.compiled)
+
+
+class Compiled(Torch):
+    """The whole step through torch.compile: gather from uint8, forward, gradient and update in one graph."""
+
+    compiled = True
+
+
+class TorchTraining:
+    def __init__(self, problem: Problem, compiled: bool) -> None:
+        self.x = torch.from_numpy(problem.x if compiled else unit_floats(problem.x))
+        self.y = torch.from_numpy(problem.y)
+        self.net = torch.nn.Sequential()
+        for i, (weight, bias) in enumerate(problem.layers):
+            if i > 0:
+                self.net.append(torch.nn.ReLU())
+            layer = torch.nn.Linear(weight.shape[1], weight.shape[0])
+            with torch.no_grad():
+                layer.weight.copy_(torch.from_numpy(weight))
+                layer.bias.copy_(torch.from_numpy(bias))
+            self.net.append(layer)
+        self.lr = problem.workload.lr
+        self.loss = F.mse_loss if problem.workload.regression else F.cross_entropy
+        self.params = list(self.net.parameters())
+        self.step = torch.compile(self._functional_step, dynamic=False) if compiled else self._step
+
+    def prepare(self, order: Array) -> list[torch.Tensor]:
+        return list(torch.from_numpy(order).unbind())
+
+    def epoch(self, order: list[torch.Tensor]) -> Array:
+        losses: Array = torch.stack([self.step(rows) for rows in order]).numpy()
+        return losses
+
+    def _step(self, rows: torch.Tensor) -> torch.Tensor:
+        loss = self.loss(self.net(self.x.index_select(0, rows)), self.y.index_select(0, rows))
+        with torch.no_grad():
+            for param, grad in zip(self.params, torch.autograd.grad(loss, self.params), strict=True):
+                param.add_(grad, alpha=-self.lr)
+        return loss.detach()
+
+    def _functional_step(self, rows: torch.Tensor) -> torch.Tensor:
+        params: dict[str, torch.Tensor] = dict(self.net.named_parameters())
+        x, y = self.x.index_select(0, rows), self.y.index_select(0, rows)
+        if x.dtype == torch.uint8:
+            x = x.float() / 255
+
+        def loss_of(params: dict[str, torch.Tensor]) -> torch.Tensor:
+            loss: torch.Tensor = self.loss(torch.func.functional_call(self.net, params, (x,)), y)
+            return loss
+
+        loss: torch.Tensor
+        grads, loss = torch.func.grad_and_value(loss_of)(params)
+        with torch.no_grad():
+            for name, param in params.items():
+                param.add_(grads[name], alpha=-self.lr)
+        return loss.detach()
+
+
+def _matmul(a: torch.Tensor, b: torch.Tensor, transpose_a: bool = False, transpose_b: bool = False) -> Kernel:
+    a, b = (a.T if transpose_a else a), (b.T if transpose_b else b)
+    out = torch.empty(a.shape[0], b.shape[1], dtype=a.dtype)
+    return lambda: (torch.mm(a, b, out=out),)
+
+
+def _cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> Kernel:
+    """Without autograd: the four operations that it would run."""
+    aten = torch.ops.aten
+    one = torch.ones(())
+
+    def call() -> tuple[torch.Tensor, ...]:
+        log_p = aten._log_softmax(logits, 1, False)
+        loss, weight = aten.nll_loss_forward(log_p, target, None, 1, -100)
+        grad = aten.nll_loss_backward(one, log_p, target, None, 1, -100, weight)
+        return loss, aten._log_softmax_backward_data(grad, log_p, 1, logits.dtype)
+
+    return call
+
+
+def _sgd_update(param: torch.Tensor, grad: torch.Tensor, velocity: torch.Tensor, lr: float, momentum: float) -> Kernel:
+    param.grad = grad
+    optimizer = torch.optim.SGD([param], lr, momentum, fused=True)
+    optimizer.state[param]["momentum_buffer"] = velocity
+
+    def call() -> tuple[torch.Tensor, ...]:
+        optimizer.step()
+        return param, velocity
+
+    return call
+
+
+def _relu(x: torch.Tensor) -> Kernel:
+    out = torch.empty_like(x)
+    return lambda: (torch.clamp_min(x, 0, out=out),)
+
+
+def _gather(data: torch.Tensor, indices: torch.Tensor, divisor: float) -> Kernel:
+    rows = torch.empty((len(indices), data.shape[1]), dtype=data.dtype)
+    out = torch.empty(rows.shape)
+    return lambda: (torch.div(torch.index_select(data, 0, indices, out=rows), divisor, out=out),)
+
+
+KERNELS: dict[str, Any] = {
+    "matmul": _matmul,
+    "cross_entropy_with_grad": _cross_entropy,
+    "sgd_update": _sgd_update,
+    "relu": _relu,
+    "gather": _gather,
+}

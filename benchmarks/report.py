@@ -1,0 +1,193 @@
+"""What a run says: JSON for machines, and from it the table for people and the picture."""
+
+import json
+import math
+import statistics
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import LIMIT, Quartiles, Row, best, ratio, share_of_limit
+
+Results = dict[str, Any]
+
+METHOD = (
+    "Contenders take turns, round by round, each in a process of its own; their results were compared first. "
+    "A ratio is the median over the rounds, with the quartiles, of the contender's time divided by that of {base} in "
+    "the same round, each at its best number of threads (behind the stroke): above 1, {base} takes less time."
+)
+LIMIT_METHOD = (
+    "The limit is the task's arithmetic at the rate of multiply-adds on registers, or its least memory traffic at "
+    "the rate of a copy on as much memory, whichever takes longer, in the same rounds at the same number of threads."
+)
+
+
+def save(results: Results, path: Path) -> None:
+    """The results as JSON at `path`, beside it the table (.md) and, where there is matplotlib, the picture (.png)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    path.with_suffix(".md").write_text(render(results))
+    try:
+        draw(results, path.with_suffix(".png"))
+    except ImportError as missing:
+        print(f"no picture: {missing}")
+
+
+def rows_of(results: Results) -> list[Row]:
+    return [Row(**{name: row[name] for name in Row.__dataclass_fields__}) for row in results["rows"]]
+
+
+def summarise(row: Row, base: str) -> dict[str, Any]:
+    """The best thread count of every contender, and ratios to that of `base`; only for machines that read the JSON."""
+    own = best(row, base)
+    names = sorted({key.rpartition("/")[0] for key in row.seconds} - {LIMIT})
+    keys = {name: str(best(row, name)) for name in names}
+    summary: dict[str, Any] = {
+        name: {"best": key, "median_seconds": statistics.median(row.seconds[key])} for name, key in keys.items()
+    }
+    if own is not None:
+        for name, key in keys.items():
+            summary[name]["ratio"] = asdict(ratio(row, key, own))
+        share = share_of_limit(row, own)
+        summary[base]["share_of_limit"] = asdict(share) if share else None
+    return summary
+
+
+# ---- the table ------------------------------------------------------------------------------------------------
+
+
+def render(results: Results) -> str:
+    base, rows = results["base"], rows_of(results)
+    parts = [f"# {results['title']}", _where(results), METHOD.format(base=base)]
+    if any(key.startswith(LIMIT) for row in rows for key in row.seconds):
+        parts.append(LIMIT_METHOD)
+    parts.append(_table(rows, base))
+    parts += results.get("remarks", [])
+    if results["what"] == "train" and (mean := _geometric_mean(rows, base)):
+        parts.append(f"Geometric mean of the ratios to the best peer of each row: {mean:.2f}.")
+    notes = [f"- {row.name}: {key}: {note}" for row in rows for key, note in row.notes.items()]
+    notes += [f"- {name} was left out: {reason}" for name, reason in results["left_out"].items()]
+    if notes:
+        parts.append("\n".join(notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def _where(results: Results) -> str:
+    machine = results["machine"]
+    lines = [
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['instruction_set']}, {machine['system']}",
+        ", ".join(f"{name} {version}" for name, version in results["versions"].items()),
+        f"commit {results['commit']}, {results['rounds']} rounds",
+    ]
+    lines += [f"data: {'; '.join(results['data'])}"] if results["data"] else []
+    for threads, limit in results["limits"].items():
+        lines.append(
+            f"limits on {threads} thread{'s' if threads != '1' else ''}: {limit['float32_gflops']:.0f} GFLOP/s "
+            f"(float64: {limit['float64_gflops']:.0f}), copy {limit['copy_gb_per_s']:.0f} GB/s read and written"
+        )
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(rows: list[Row], base: str) -> str:
+    names = list(dict.fromkeys(key.rpartition("/")[0] for row in rows for key in row.seconds))
+    peers = [name for name in names if name not in (base, LIMIT)]
+    limited = LIMIT in names
+    rated = any(row.flops or row.bytes for row in rows)
+    head = ["", base, *(["rate"] if rated else []), *(["share of limit"] if limited else []), *peers]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for row in rows:
+        own = best(row, base)
+        cells = [row.name, _time(row, own)]
+        if rated:
+            cells.append(_rate(row, own))
+        if limited:
+            share = share_of_limit(row, own) if own else None
+            cells.append(_share(share))
+        cells += [_versus(row, best(row, peer), own) for peer in peers]
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _time(row: Row, key: str | None) -> str:
+    if key is None:
+        return "-"
+    seconds = statistics.median(row.seconds[key])
+    factor, unit = next(((f, u) for f, u in ((1, "s"), (1e3, "ms"), (1e6, "us")) if seconds * f >= 1), (1e9, "ns"))
+    return f"{seconds * factor:.3g} {unit} {_threads(key)}{_mark(row, key)}"
+
+
+def _rate(row: Row, key: str | None) -> str:
+    if key is None:
+        return "-"
+    amount, unit = (row.flops, "GFLOP/s") if row.flops else (row.bytes, "GB/s")
+    return f"{amount / statistics.median(row.seconds[key]) / 1e9:.3g} {unit}"
+
+
+def _versus(row: Row, key: str | None, own: str | None) -> str:
+    if key is None or own is None:
+        return _time(row, key)
+    spread = ratio(row, key, own)
+    return f"**{spread.median:.2f}** ({spread.low:.2f} to {spread.high:.2f}) {_threads(key)}{_mark(row, key)}"
+
+
+def _share(share: Quartiles | None) -> str:
+    return "-" if share is None else f"{share.median:.0%}" if share.median >= 0.01 else "< 1%"
+
+
+def _threads(key: str) -> str:
+    return f"/{key.rpartition('/')[2]}"
+
+
+def _mark(row: Row, key: str) -> str:
+    return " (!)" if key in row.notes else ""
+
+
+def _peer_ratios(row: Row, base: str) -> dict[str, Quartiles]:
+    own = best(row, base)
+    names = {key.rpartition("/")[0] for key in row.seconds} - {base, LIMIT}
+    return {name: ratio(row, str(best(row, name)), own) for name in sorted(names)} if own else {}
+
+
+def _geometric_mean(rows: list[Row], base: str) -> float | None:
+    against_best = [min(r.median for r in found.values()) for row in rows if (found := _peer_ratios(row, base))]
+    return math.exp(statistics.mean(map(math.log, against_best))) if against_best else None
+
+
+# ---- the picture ----------------------------------------------------------------------------------------------
+
+
+def draw(results: Results, path: Path) -> None:
+    """A dot for each ratio with a bar over its quartiles, a row for each task; the line at 1 is `base` itself."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
+    base, rows = results["base"], rows_of(results)
+    ratios = [_peer_ratios(row, base) for row in rows]
+    peers = list(dict.fromkeys(name for found in ratios for name in found))
+    figure, axes = plt.subplots(figsize=(10, 1.6 + 0.4 * len(rows)), layout="constrained")
+    for place, peer in enumerate(peers):
+        offset = (place - (len(peers) - 1) / 2) * 0.14
+        shown = [(i + offset, found[peer]) for i, found in enumerate(ratios) if peer in found]
+        axes.errorbar(
+            [spread.median for _, spread in shown],
+            [y for y, _ in shown],
+            xerr=[[s.median - s.low for _, s in shown], [s.high - s.median for _, s in shown]],
+            fmt="o", markersize=4, elinewidth=1.5, label=peer,
+        )  # fmt: skip
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter("")
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.invert_yaxis()
+    axes.grid(axis="x", which="both", alpha=0.25)
+    axes.set_xlabel(f"time of the contender / time of {base}")
+    axes.set_title(results["title"], loc="left")
+    if peers:
+        figure.legend(loc="outside right upper")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
