@@ -12,7 +12,13 @@
 namespace fastnn {
 
 // What a number is for; part of its counter, so that streams of one seed never meet.
-enum Purpose : uint32_t { purpose_user = 0, purpose_init = 1, purpose_dropout = 2, purpose_shuffle = 3, purpose_data = 4 };
+enum Purpose : uint32_t {
+  purpose_user = 0,
+  purpose_init = 1,
+  purpose_dropout = 2,
+  purpose_shuffle = 3,
+  purpose_data = 4
+};
 
 // All that a number depends on except its position.
 struct Stream {

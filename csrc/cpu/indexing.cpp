@@ -21,9 +21,9 @@ constexpr int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // ---- gather ---------------------------------------------------------------------------------------------------
 
-constexpr int64_t line = 64;             // bytes of a cache line
-constexpr int64_t prefetched = 4096;     // bytes between the row being read and the row being asked for
-constexpr int64_t gather_block = 4096;   // elements of an item, roughly
+constexpr int64_t line = 64;            // bytes of a cache line
+constexpr int64_t prefetched = 4096;    // bytes between the row being read and the row being asked for
+constexpr int64_t gather_block = 4096;  // elements of an item, roughly
 
 // T of lanes<T> bytes.
 template <class T>
@@ -191,7 +191,8 @@ void scatter_strip(const ScatterAdd& s, int64_t begin, int64_t end) {
 
 Work scatter_add_work(const ScatterAdd& s) {
   const double columns = static_cast<double>(at_most(strip, s.width));
-  const double cost = static_cast<double>(s.rows) * (2 + 0.05 * columns) + static_cast<double>(s.count) * (3 + 0.2 * columns);
+  const double cost =
+      static_cast<double>(s.rows) * (2 + 0.05 * columns) + static_cast<double>(s.count) * (3 + 0.2 * columns);
   return {1, {ceil_div(s.width, strip), 0, 0}, {cost, 0, 0}, 0, 0};
 }
 
@@ -244,7 +245,8 @@ Work pick_backward_work(const Pick& p) {
 void pick_backward_run(const Pick& p, int phase, int64_t first, int64_t last, std::byte*, std::byte*) {
   if (phase == 0) {
     const int64_t end = at_most(last * zero_block, p.rows * p.columns * item_size(p.dtype));
-    __builtin_memset(static_cast<std::byte*>(p.out) + first * zero_block, 0, static_cast<size_t>(end - first * zero_block));
+    __builtin_memset(static_cast<std::byte*>(p.out) + first * zero_block, 0,
+                     static_cast<size_t>(end - first * zero_block));
   } else if (p.dtype == DType::float32) {
     pick_add<float>(p);
   } else if (p.dtype == DType::float64) {

@@ -5,37 +5,10 @@
 // vectors, the second through a transposition in registers.
 #pragma once
 
-#include "cpu/vec.h"
+#include "cpu/transpose.h"
 
 namespace fastnn {
 namespace {
-
-// One stage of Eklundh's transposition: exchanges the off-diagonal blocks of size `distance`.
-template <class T, int distance>
-FASTNN_INLINE void transpose_stage(Vec<T>* row) {
-  typedef Int<T> Mask __attribute__((vector_size(vector_bytes)));
-  Mask low, high;  // lane numbers into the pair (row i, row i + distance)
-  for (int l = 0; l < lanes<T>; ++l) {
-    low[l] = l & distance ? l - distance + lanes<T> : l;
-    high[l] = l & distance ? l + lanes<T> : l + distance;
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < lanes<T>; ++i) {
-    if (i & distance) continue;
-    Vec<T> a = row[i], b = row[i + distance];
-    row[i] = __builtin_shuffle(a, b, low);
-    row[i + distance] = __builtin_shuffle(a, b, high);
-  }
-}
-
-// Transposes a square of lanes<T> vectors in registers.
-template <class T>
-FASTNN_INLINE void transpose(Vec<T>* row) {
-  if constexpr (lanes<T> > 8) transpose_stage<T, 8>(row);
-  if constexpr (lanes<T> > 4) transpose_stage<T, 4>(row);
-  if constexpr (lanes<T> > 2) transpose_stage<T, 2>(row);
-  transpose_stage<T, 1>(row);
-}
 
 // Lanes stand next to each other in memory: a copy, row by row.
 template <class T>

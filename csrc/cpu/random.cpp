@@ -11,7 +11,6 @@
 // and correctly rounded operations are used: every instruction set gives the same bits (normal: every one with fma,
 // which is in the logarithm).
 #include "array/philox.h"
-
 #include "cpu/math.h"
 #include "kernels/kernels.h"
 
@@ -44,18 +43,19 @@ FASTNN_INLINE Lanes multiply_low(Lanes a, uint64_t b) {
 // The words of a chunk, in order, from the block `first` on.
 FASTNN_INLINE void make_words(const Stream& stream, int64_t first, uint32_t* words) {
   constexpr int n = lanes<uint64_t>;
-  Lanes number, even, odd;  // blocks; places that interleave the first and the second half of two vectors
+  Lanes number;
+  Vec<int64_t> even, odd;  // places that interleave the first and the second half of two vectors
   for (int i = 0; i < n; ++i) {
     number[i] = static_cast<uint64_t>(i);
-    even[i] = static_cast<uint64_t>(i / 2 + i % 2 * n);
+    even[i] = i / 2 + i % 2 * n;
     odd[i] = even[i] + n / 2;
   }
   number += static_cast<uint64_t>(first);
   for (int done = 0; done < chunk; done += 4 * n, number += n) {
     auto [w] = philox(stream, number, multiply_low);
     Lanes a = (w[0] & 0xFFFFFFFF) | w[1] << 32, b = (w[2] & 0xFFFFFFFF) | w[3] << 32;
-    store(reinterpret_cast<uint64_t*>(words + done), __builtin_shuffle(a, b, even));
-    store(reinterpret_cast<uint64_t*>(words + done + 2 * n), __builtin_shuffle(a, b, odd));
+    store(reinterpret_cast<uint64_t*>(words + done), shuffle<uint64_t>(a, b, even));
+    store(reinterpret_cast<uint64_t*>(words + done + 2 * n), shuffle<uint64_t>(a, b, odd));
   }
 }
 
@@ -150,7 +150,8 @@ template <class T>
 void uniform(const Random& r, int64_t first, int64_t last) {
   const T low = static_cast<T>(r.a), range = static_cast<T>(r.b - r.a);
   each_chunk<T, words_of<T>>(r, first, last, [=](const uint32_t* words, const T*, T* out) {
-    for (int i = 0; i < chunk / words_of<T>; i += lanes<T>) store(out + i, low + uniform01(words + i * words_of<T>, T{}) * range);
+    for (int i = 0; i < chunk / words_of<T>; i += lanes<T>)
+      store(out + i, low + uniform01(words + i * words_of<T>, T{}) * range);
   });
 }
 
@@ -225,7 +226,10 @@ void normal(const Random& r, int64_t first, int64_t last) {
     for (int i = 0; i < count; i += lanes<double>) {
       // A word becomes floating point through the bits of 2^52. Its p stays clear of the far tail.
       if constexpr (sizeof(T) == 8) store(z + i, uniform01(words + 2 * i, T{}) + 0x1p-54);
-      else store(z + i, (bits_as<Vec<double>>(load_words<double>(words + i) | bits_as<uint64_t>(0x1p52)) - (0x1p52 - 0.5)) * 0x1p-32);
+      else
+        store(z + i,
+              (bits_as<Vec<double>>(load_words<double>(words + i) | bits_as<uint64_t>(0x1p52)) - (0x1p52 - 0.5)) *
+                  0x1p-32);
     }
     inverse_normal<sizeof(T) == 8>(z);
     for (int i = 0; i < count; ++i) out[i] = static_cast<T>(mean + std * z[i]);
@@ -256,7 +260,8 @@ void permutation_run(const Permutation& p, int, int64_t, int64_t, std::byte*, st
     const int64_t n = p.count - begin < elements ? p.count - begin : elements;
     for (int64_t k = 0; k < n; ++k) {
       const uint64_t bits = uint64_t{words[2 * k]} << 32 | words[2 * k + 1];
-      partner[k] = static_cast<int64_t>(static_cast<unsigned __int128>(bits) * static_cast<uint64_t>(begin + k + 1) >> 64);
+      partner[k] =
+          static_cast<int64_t>(static_cast<unsigned __int128>(bits) * static_cast<uint64_t>(begin + k + 1) >> 64);
       __builtin_prefetch(order + partner[k], 1);
     }
     for (int64_t k = n - 1; k >= 0; --k) {

@@ -52,8 +52,8 @@ FASTNN_INLINE T fold_block(int64_t first, int64_t last, Load load) {
   int64_t i = first;
   for (; i + fold_lanes <= last; i += fold_lanes)
     for (int v = 0; v < fold_vectors<T>; ++v) lane[v] = combine(lane[v], load(i + v * lanes<T>, All{}));
-  for (int v = 0; v < fold_vectors<T> && i < last; ++v, i += lanes<T>)
-    lane[v] = combine(lane[v], load(i, last - i < lanes<T> ? last - i : lanes<T>));
+  for (int v = 0; v < fold_vectors<T>; ++v, i += lanes<T>)
+    if (i < last) lane[v] = combine(lane[v], load(i, last - i < lanes<T> ? last - i : lanes<T>));
   return fold16<T>(lane, combine);
 }
 
@@ -72,13 +72,13 @@ struct BlockResults {
     return fold16<T>(v, Combine{});
   }
 
-  void take(T result, int level = 0) {
+  [[gnu::noinline]] void take(T result, int level = 0) {
     T& into = lane[level][count[level] % fold_lanes];
     into = count[level] < fold_lanes ? result : Combine{}(into, result);
     if (++count[level] == fold_block_size && level + 1 < levels) take(fold(level), level + 1);
   }
 
-  T finish() {
+  [[gnu::noinline]] T finish() {
     for (int level = 0; level + 1 < levels; ++level)
       if (count[level] > 0) take(fold(level), level + 1);
     return fold(levels - 1);

@@ -17,6 +17,9 @@ inline constexpr int strip_vectors = 4;          // enough independent sums to h
 
 FASTNN_INLINE int64_t blocks_of(const Reduce& r) { return (r.extent + fold_block_size - 1) / fold_block_size; }
 
+// Runs items first to last of a phase; sums and extremes of blocks stand in the workspace.
+using Run = void (*)(const Reduce&, int phase, int64_t first, int64_t last, std::byte* workspace);
+
 // Columns of an item where inner > 1: whole strips.
 template <class T>
 int64_t item_columns(const Reduce& r) {
@@ -26,7 +29,7 @@ int64_t item_columns(const Reduce& r) {
 }
 
 template <class T>
-Work reduce_work(const Reduce& r) {
+Work work_of(const Reduce& r) {
   constexpr double nanoseconds = 0.1;  // per element
   if (r.inner > 1) {
     int64_t columns = item_columns<T>(r), items = (r.inner + columns - 1) / columns;
@@ -35,8 +38,8 @@ Work reduce_work(const Reduce& r) {
   }
   int64_t blocks = blocks_of(r), items = r.outer * r.inner;
   if (blocks <= 1) return {1, {items}, {10 + nanoseconds * static_cast<double>(r.extent)}, 0, 0};
-  return {2, {items * blocks, items}, {nanoseconds * fold_block_size, 10.0 + static_cast<double>(blocks)},
-          items * blocks * static_cast<int64_t>(sizeof(T)), 0};
+  int64_t workspace = items * blocks * static_cast<int64_t>(sizeof(T));
+  return {2, {items * blocks, items}, {nanoseconds * fold_block_size, 10 + static_cast<double>(blocks)}, workspace, 0};
 }
 
 // Elements of x as numbers of type T: those of bool, which are bytes, become int64.
@@ -47,8 +50,11 @@ FASTNN_INLINE Vec<T> load_as(const X* from, auto count, T rest) {
   } else {
     typedef X Narrow __attribute__((vector_size(sizeof(X) * lanes<T>)));
     Narrow v{};
-    if constexpr (__is_same(decltype(count), All)) __builtin_memcpy(&v, from, sizeof(v));
-    else for (int64_t i = 0; i < count; ++i) v[i] = from[i];
+    if constexpr (__is_same(decltype(count), All)) {
+      __builtin_memcpy(&v, from, sizeof(v));
+    } else {
+      for (int64_t i = 0; i < count; ++i) v[i] = from[i];
+    }
     return __builtin_convertvector(v, Vec<T>);
   }
 }
@@ -77,7 +83,9 @@ FASTNN_INLINE void for_each_column_item(const Reduce& r, int64_t first, int64_t 
 template <class X, class T, class Combine>
 T fold_of(const X* x, int64_t n) {
   if (n == 0) return T{0};  // of a sum; there is no largest element of nothing
-  return fold_row<T, Combine>(n, [x](int64_t i, auto count) { return load_as<T>(x + i, count, Combine::identity); });
+  if constexpr (__is_same(T, X)) return fold_row<T, Combine>(x, n);
+  else
+    return fold_row<T, Combine>(n, [x](int64_t i, auto count) { return load_as<T>(x + i, count, Combine::identity); });
 }
 
 template <class X, class T, class Combine, bool is_mean>
@@ -129,20 +137,30 @@ void run_fold(const Reduce& r, int phase, int64_t first, int64_t last, std::byte
   }
 }
 
-template <template <class> class Combine, bool is_mean>
-Kernel<Reduce> fold_kernel() {
-  return {[](const Reduce& r) { return r.x_dtype == DType::float32 ? reduce_work<float>(r) : reduce_work<double>(r); },
-          [](const Reduce& r, int phase, int64_t first, int64_t last, std::byte* workspace, std::byte*) {
-            switch (r.x_dtype) {
-              case DType::float32: return run_fold<float, float, Combine<float>, is_mean>(r, phase, first, last, workspace);
-              case DType::float64: return run_fold<double, double, Combine<double>, is_mean>(r, phase, first, last, workspace);
-              default: break;
-            }
-            if constexpr (!is_mean) {
-              if (r.x_dtype == DType::int64) return run_fold<int64_t, int64_t, Combine<int64_t>, false>(r, phase, first, last, workspace);
-              if constexpr (__is_same(Combine<int64_t>, Sum<int64_t>)) run_fold<uint8_t, int64_t, Combine<int64_t>, false>(r, phase, first, last, workspace);
-            }
-          }};
+template <class T, template <class> class Combine>
+constexpr Run fold_same = run_fold<T, T, Combine<T>, false>;
+
+// int64 wraps around, which is defined for its unsigned twin only.
+Run choose_sum(DType x) {
+  switch (x) {
+    case DType::float32: return fold_same<float, Sum>;
+    case DType::float64: return fold_same<double, Sum>;
+    case DType::int64: return fold_same<uint64_t, Sum>;
+    default: return run_fold<uint8_t, uint64_t, Sum<uint64_t>, false>;
+  }
+}
+
+Run choose_mean(DType x) {
+  return x == DType::float32 ? run_fold<float, float, Sum<float>, true> : run_fold<double, double, Sum<double>, true>;
+}
+
+template <template <class> class Combine>
+Run choose_extreme(DType x) {
+  switch (x) {
+    case DType::float32: return fold_same<float, Combine>;
+    case DType::float64: return fold_same<double, Combine>;
+    default: return fold_same<int64_t, Combine>;
+  }
 }
 
 // ---- argmax, argmin -----------------------------------------------------------------------------------------------
@@ -152,13 +170,11 @@ template <class T>
 int64_t find_first(const T* x, int64_t n, T wanted) {
   const Vec<T> w = splat(wanted);
   const bool nan = wanted != wanted;
-  int64_t i = 0;
-  for (; i + lanes<T> <= n; i += lanes<T>) {
-    Vec<T> v = load(x + i);
-    if (any<T>(nan ? is_nan<T>(v) : v == w)) break;
+  for (int64_t i = 0;; i += lanes<T>) {
+    Vec<T> v = i + lanes<T> <= n ? load(x + i) : load_partial(x + i, n - i, wanted);
+    int at = first_lane<T>(nan ? is_nan<T>(v) : v == w);
+    if (at < lanes<T>) return i + at;
   }
-  while (!(nan ? x[i] != x[i] : x[i] == wanted)) ++i;
-  return i;
 }
 
 template <class T, class Combine>
@@ -219,14 +235,19 @@ void run_arg(const Reduce& r, int phase, int64_t first, int64_t last, std::byte*
 }
 
 template <template <class> class Combine>
-Kernel<Reduce> arg_kernel() {
-  return {[](const Reduce& r) { return r.x_dtype == DType::float32 ? reduce_work<float>(r) : reduce_work<double>(r); },
+Run choose_arg(DType x) {
+  switch (x) {
+    case DType::float32: return run_arg<float, Combine<float>>;
+    case DType::float64: return run_arg<double, Combine<double>>;
+    default: return run_arg<int64_t, Combine<int64_t>>;
+  }
+}
+
+template <Run (*choose)(DType)>
+Kernel<Reduce> reduction() {
+  return {[](const Reduce& r) { return r.x_dtype == DType::float32 ? work_of<float>(r) : work_of<double>(r); },
           [](const Reduce& r, int phase, int64_t first, int64_t last, std::byte* workspace, std::byte*) {
-            switch (r.x_dtype) {
-              case DType::float32: return run_arg<float, Combine<float>>(r, phase, first, last, workspace);
-              case DType::float64: return run_arg<double, Combine<double>>(r, phase, first, last, workspace);
-              default: return run_arg<int64_t, Combine<int64_t>>(r, phase, first, last, workspace);
-            }
+            choose(r.x_dtype)(r, phase, first, last, workspace);
           }};
 }
 
@@ -236,12 +257,12 @@ Kernel<Reduce> arg_kernel() {
 namespace fastnn::FASTNN_ISA {
 
 void register_reduction(KernelTable& table) {
-  table.sum = fold_kernel<Sum, false>();
-  table.mean = fold_kernel<Sum, true>();
-  table.max = fold_kernel<Largest, false>();
-  table.min = fold_kernel<Smallest, false>();
-  table.argmax = arg_kernel<Largest>();
-  table.argmin = arg_kernel<Smallest>();
+  table.sum = reduction<choose_sum>();
+  table.mean = reduction<choose_mean>();
+  table.max = reduction<choose_extreme<Largest>>();
+  table.min = reduction<choose_extreme<Smallest>>();
+  table.argmax = reduction<choose_arg<Largest>>();
+  table.argmin = reduction<choose_arg<Smallest>>();
 }
 
 }  // namespace fastnn::FASTNN_ISA

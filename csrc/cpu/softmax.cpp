@@ -16,24 +16,26 @@ namespace {
 
 template <class T>
 void softmax_short(const T* x, T* y, int64_t rows, int64_t columns) {
-  each_group(columns, x, y, rows, [](const T* from, T* to, int64_t columns, int64_t, int64_t) __attribute__((always_inline)) {
-    Columns<T> e = load_columns(from, columns);
-    subtract_max(e, columns);
-    const Vec<T> scale = T{1} / exponentials(e, e, columns);
-    for (int c = 0; c < columns; ++c) e.v[c] *= scale;
-    store_columns(to, e, columns);
-  });
+  each_group(columns, x, y, rows,
+             [](const T* from, T* to, int64_t columns, int64_t, int64_t) __attribute__((always_inline)) {
+               Columns<T> e = load_columns(from, columns);
+               subtract_max(e, columns);
+               const Vec<T> scale = T{1} / exponentials(e, e, columns);
+               for (int c = 0; c < columns; ++c) e.v[c] *= scale;
+               store_columns(to, e, columns);
+             });
 }
 
 template <class T>
 void log_softmax_short(const T* x, T* y, int64_t rows, int64_t columns) {
-  each_group(columns, x, y, rows, [](const T* from, T* to, int64_t columns, int64_t, int64_t) __attribute__((always_inline)) {
-    Columns<T> shifted = load_columns(from, columns), e;
-    subtract_max(shifted, columns);
-    const Vec<T> log_s = vlog<T>(exponentials(shifted, e, columns));
-    for (int c = 0; c < columns; ++c) shifted.v[c] -= log_s;
-    store_columns(to, shifted, columns);
-  });
+  each_group(columns, x, y, rows,
+             [](const T* from, T* to, int64_t columns, int64_t, int64_t) __attribute__((always_inline)) {
+               Columns<T> shifted = load_columns(from, columns), e;
+               subtract_max(shifted, columns);
+               const Vec<T> log_s = vlog<T>(exponentials(shifted, e, columns));
+               for (int c = 0; c < columns; ++c) shifted.v[c] -= log_s;
+               store_columns(to, shifted, columns);
+             });
 }
 
 template <class T>
@@ -49,15 +51,15 @@ void log_softmax_row(const T* x, T* y, int64_t columns) {
   const T max = max_of(x, columns);
   const T s = sum_of_exponentials(x, columns, max, [](int64_t, Vec<T>, auto) {});
   const T log_s = vlog<T>(splat(s))[0];
-  each_vector<T>(columns, [=](int64_t i, auto count) { store(y + i, (load(x + i, count, T{0}) - max) - log_s, count); });
+  each_vector<T>(columns,
+                 [=](int64_t i, auto count) { store(y + i, (load(x + i, count, T{0}) - max) - log_s, count); });
 }
 
 template <class T>
 void softmax_backward_row(const T* y, const T* grad, T* out, int64_t columns) {
   // The lanes behind the end are 0 * -0 = -0, which changes no sum.
-  const T s = fold_row<T, Sum<T>>(columns, [=](int64_t i, auto count) {
-    return load(grad + i, count, T(-0.0)) * load(y + i, count, T{0});
-  });
+  const T s = fold_row<T, Sum<T>>(
+      columns, [=](int64_t i, auto count) { return load(grad + i, count, T(-0.0)) * load(y + i, count, T{0}); });
   each_vector<T>(columns, [=](int64_t i, auto count) {
     store(out + i, load(y + i, count, T{0}) * (load(grad + i, count, T{0}) - s), count);
   });

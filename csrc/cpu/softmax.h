@@ -3,13 +3,14 @@
 //
 // NaN needs no care: with NaN or +inf in a row, or with -inf alone, some x_i - m is NaN, hence s and all that follows.
 //
-// Why it is fast. Short rows (sixteen elements at most: ten classes) are transposed, a vector's worth of rows at a time:
-// every lane is a row, no lane is idle, folds are plain additions, and the division and the logarithm that a row
+// Why it is fast. Short rows (sixteen elements at most: ten classes) are transposed, a vector's worth of rows at a
+// time: every lane is a row, no lane is idle, folds are plain additions, and the division and the logarithm that a row
 // needs are shared by all. A long row is read for its maximum and read again, from L1 or L2, for its exponentials.
 #pragma once
 
 #include "cpu/math.h"
 #include "cpu/reduce.h"
+#include "cpu/transpose.h"
 
 namespace fastnn {
 namespace {
@@ -17,23 +18,6 @@ namespace {
 // ---- short rows -------------------------------------------------------------------------------------------------
 
 constexpr bool is_short(int64_t columns) { return columns <= fold_lanes; }
-
-// Exchanges bit `distance` of the row with that bit of the lane, then the lower bits.
-template <class T, int distance = lanes<T> / 2>
-FASTNN_INLINE void transpose(Vec<T> (&v)[lanes<T>]) {
-  Vec<Int<T>> upper, lower;
-  for (int j = 0; j < lanes<T>; ++j) {
-    upper[j] = j & distance ? lanes<T> + j - distance : j;
-    lower[j] = j & distance ? lanes<T> + j : j + distance;
-  }
-  for (int i = 0; i < lanes<T>; ++i) {
-    if (i & distance) continue;
-    const Vec<T> a = v[i], b = v[i + distance];
-    v[i] = __builtin_shuffle(a, b, upper);
-    v[i + distance] = __builtin_shuffle(a, b, lower);
-  }
-  if constexpr (distance > 1) transpose<T, distance / 2>(v);
-}
 
 // lanes<T> short rows, a vector for each column.
 template <class T>
@@ -80,16 +64,22 @@ FASTNN_INLINE void subtract_max(Columns<T>& x, int64_t columns) {
   for (int c = 0; c < columns; ++c) x.v[c] -= max;
 }
 
+// The sixteen-lane fold of every row: a column is a lane.
+template <class T>
+FASTNN_INLINE Vec<T> sum_of(const Columns<T>& x, int64_t columns) {
+  constexpr int half = fold_lanes / 2;
+  Vec<T> lane[half] = {};
+  for (int c = 0; c < half && c < columns; ++c) lane[c] = c + half < columns ? x.v[c] + x.v[c + half] : x.v[c];
+  for (int distance = half / 2; distance >= 1; distance /= 2)
+    for (int c = 0; c < distance && c + distance < columns; ++c) lane[c] += lane[c + distance];
+  return lane[0];
+}
+
 // The exponentials, which may replace x, and their sum.
 template <class T>
 FASTNN_INLINE Vec<T> exponentials(const Columns<T>& x, Columns<T>& e, int64_t columns) {
   for (int c = 0; c < columns; ++c) e.v[c] = vexp<T>(x.v[c]);
-  constexpr int half = fold_lanes / 2;
-  Vec<T> lane[half] = {};
-  for (int c = 0; c < half && c < columns; ++c) lane[c] = c + half < columns ? e.v[c] + e.v[c + half] : e.v[c];
-  for (int distance = half / 2; distance >= 1; distance /= 2)
-    for (int c = 0; c < distance && c + distance < columns; ++c) lane[c] += lane[c + distance];
-  return lane[0];
+  return sum_of(e, columns);
 }
 
 // Calls use(x, y, columns, row, count) for groups of lanes<T> rows. Of the last group `count` rows are there; it stands
@@ -132,13 +122,24 @@ FASTNN_INLINE T max_of(const T* x, int64_t columns) {
   return fold16<T>(max, [](Vec<T> a, Vec<T> b) { return larger<T>(a, b); });
 }
 
-// The sum of a row's exponentials; use(i, e, count) sees each vector of them.
+// Leaves in lanes that do not exist what changes no sum.
+template <class T>
+FASTNN_INLINE Vec<T> existing(Vec<T> v, All) {
+  return v;
+}
+template <class T>
+FASTNN_INLINE Vec<T> existing(Vec<T> v, int64_t count) {
+  return first_lanes<T>(count) ? v : splat(Sum<T>::identity);
+}
+
+// The sum of a row's exponentials; use(i, e, count) sees each vector of them. Lanes that do not exist take the
+// exponential of 0, not of -inf: underflow is slow on many processors.
 template <class T, class Use>
 FASTNN_INLINE T sum_of_exponentials(const T* x, int64_t columns, T max, Use use) {
   return fold_row<T, Sum<T>>(columns, [=](int64_t i, auto count) {
-    Vec<T> e = vexp<T>(load(x + i, count, T(-__builtin_inf())) - max);
+    const Vec<T> e = vexp<T>(load(x + i, count, max) - max);
     use(i, e, count);
-    return e;
+    return existing<T>(e, count);
   });
 }
 

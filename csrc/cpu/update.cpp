@@ -60,9 +60,7 @@ void adam(const Adam& a, int64_t begin, int64_t end) {
   }
 }
 
-Work sgd_work(const Sgd& s) {
-  return blocks_of(s.count, 0.04 * static_cast<double>(item_size(s.dtype)));
-}
+Work sgd_work(const Sgd& s) { return blocks_of(s.count, 0.04 * static_cast<double>(item_size(s.dtype))); }
 
 void sgd_run(const Sgd& s, int, int64_t first, int64_t last, std::byte*, std::byte*) {
   int64_t begin = first * block, end = last * block < s.count ? last * block : s.count;
@@ -70,9 +68,7 @@ void sgd_run(const Sgd& s, int, int64_t first, int64_t last, std::byte*, std::by
   else sgd<double>(s, begin, end);
 }
 
-Work adam_work(const Adam& a) {
-  return blocks_of(a.count, 0.08 * static_cast<double>(item_size(a.dtype)));
-}
+Work adam_work(const Adam& a) { return blocks_of(a.count, 0.08 * static_cast<double>(item_size(a.dtype))); }
 
 void adam_run(const Adam& a, int, int64_t first, int64_t last, std::byte*, std::byte*) {
   int64_t begin = first * block, end = last * block < a.count ? last * block : a.count;

@@ -99,18 +99,22 @@ FASTNN_INLINE Vec<Int<T>> is_nan(Vec<T> v) {
   else return v != v;
 }
 
-// Whether some lane of a comparison of Vec<T> holds.
+// The first lane where a comparison of Vec<T> holds, lanes<T> where none does.
+template <class T>
+FASTNN_INLINE int first_lane(Vec<Int<T>> mask) {
+#if defined(__AVX512F__)
+  unsigned bits = sizeof(T) == 4 ? _mm512_movepi32_mask((__m512i)mask) : _mm512_movepi64_mask((__m512i)mask);
+#elif defined(__AVX2__)
+  int bits = sizeof(T) == 4 ? _mm256_movemask_ps((__m256)mask) : _mm256_movemask_pd((__m256d)mask);
+#else
+  unsigned bits = 0;
+  for (int i = 0; i < lanes<T>; ++i) bits |= mask[i] ? 1u << i : 0u;
+#endif
+  return __builtin_ctz(static_cast<unsigned>(bits) | 1u << lanes<T>);
+}
 template <class T>
 FASTNN_INLINE bool any(Vec<Int<T>> mask) {
-#if defined(__AVX512F__)
-  return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
-#elif defined(__AVX2__)
-  return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
-#else
-  Int<T> all = 0;
-  for (int i = 0; i < lanes<T>; ++i) all |= mask[i];
-  return all != 0;
-#endif
+  return first_lane<T>(mask) < lanes<T>;
 }
 
 template <class T>
@@ -192,7 +196,29 @@ FASTNN_INLINE void store(T* to, Vec<T> v, int64_t count) {
   store_partial<T>(to, v, count);
 }
 
-// Reinterpret bits; convert values.
+// Lanes of a, or of a and then b, picked by index; an index is a constant once this is inlined.
+template <class T>
+FASTNN_INLINE Vec<T> shuffle(Vec<T> a, Vec<Int<T>> index) {
+#if defined(__clang__)
+  Vec<T> r;
+  for (int i = 0; i < lanes<T>; ++i) r[i] = a[index[i]];
+  return r;
+#else
+  return __builtin_shuffle(a, index);
+#endif
+}
+template <class T>
+FASTNN_INLINE Vec<T> shuffle(Vec<T> a, Vec<T> b, Vec<Int<T>> index) {
+#if defined(__clang__)
+  Vec<T> r;
+  for (int i = 0; i < lanes<T>; ++i) r[i] = index[i] < lanes<T> ? a[index[i]] : b[index[i] - lanes<T>];
+  return r;
+#else
+  return __builtin_shuffle(a, b, index);
+#endif
+}
+
+// Reinterpret bits.
 template <class To, class From>
 FASTNN_INLINE To bits_as(From from) {
   static_assert(sizeof(To) == sizeof(From));
@@ -289,10 +315,9 @@ inline constexpr int fold_vectors = fold_lanes / lanes<T>;
 
 template <class T, int distance, class Combine>
 FASTNN_INLINE Vec<T> fold_step(Vec<T> v, Combine combine) {
-  typedef Int<T> Mask __attribute__((vector_size(vector_bytes)));
-  Mask mask;
-  for (int i = 0; i < lanes<T>; ++i) mask[i] = (i + distance) % lanes<T>;
-  return combine(v, __builtin_shuffle(v, mask));
+  Vec<Int<T>> index;
+  for (int i = 0; i < lanes<T>; ++i) index[i] = (i + distance) % lanes<T>;
+  return combine(v, shuffle<T>(v, index));
 }
 
 // Folds sixteen lanes held in fold_vectors<T> vectors to one element. `combine` takes and gives vectors.

@@ -40,7 +40,8 @@ double error_in_ulp(float got, double exact) {
   if (std::isinf(exact)) return got == exact ? 0 : HUGE_VAL;
   if (std::isnan(got)) return HUGE_VAL;
   if (exact == 0) return got == 0 ? 0 : HUGE_VAL;
-  if (std::fabs(exact) >= 0x1p128) return std::fabs(got) == HUGE_VALF && std::signbit(got) == std::signbit(exact) ? 0 : HUGE_VAL;
+  if (std::fabs(exact) >= 0x1p128)
+    return std::fabs(got) == HUGE_VALF && std::signbit(got) == std::signbit(exact) ? 0 : HUGE_VAL;
   double value = std::isinf(got) ? std::copysign(0x1p128, got) : got;
   int exponent = std::ilogb(exact);
   return std::fabs(value - exact) * std::ldexp(1.0, 23 - (exponent < -126 ? -126 : exponent));
