@@ -43,8 +43,7 @@ struct Pool {
 // Never destroyed: arrays may outlive every static. Locked across a fork, so that the child finds it whole.
 Pool& pool() {
   static Pool* the_pool = [] {
-    pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); },
-                   [] { pool().mutex.unlock(); });
+    pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); }, [] { pool().mutex.unlock(); });
     return new Pool;
   }();
   return *the_pool;
@@ -74,7 +73,8 @@ std::byte* allocate(int64_t bytes) {
       return block;
     }
   }
-  auto* raw = static_cast<std::byte*>(::operator new(static_cast<size_t>(size + alignment), std::align_val_t{alignment}));
+  auto* raw =
+      static_cast<std::byte*>(::operator new(static_cast<size_t>(size + alignment), std::align_val_t{alignment}));
   new (raw) Header{size_class, size};
   return raw + alignment;
 }

@@ -22,9 +22,7 @@ constexpr int64_t item_size(DType dtype) {
   return 0;
 }
 
-constexpr bool is_floating(DType dtype) {
-  return dtype == DType::float32 || dtype == DType::float64;
-}
+constexpr bool is_floating(DType dtype) { return dtype == DType::float32 || dtype == DType::float64; }
 
 constexpr const char* name_of(DType dtype) {
   switch (dtype) {

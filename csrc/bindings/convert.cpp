@@ -50,10 +50,12 @@ py::array require_array(const Call& call, const char* name, const Array& array) 
   auto result = py::reinterpret_borrow<py::array>(array.object);
   char order = result.dtype().byteorder();
   if (order == '>' && PY_LITTLE_ENDIAN)
-    raise<TypeError>(call.op, name, " is byte-swapped; convert it with ", name, ".astype(", name, ".dtype.newbyteorder('='))");
+    raise<TypeError>(call.op, name, " is byte-swapped; convert it with ", name, ".astype(", name,
+                     ".dtype.newbyteorder('='))");
   if (!(result.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_))
     raise<ValueError>(call.op, name, " is not aligned in memory; copy it");
-  if (result.ndim() > max_rank) raise<ValueError>(call.op, name, " has ", result.ndim(), " dimensions; at most ", max_rank);
+  if (result.ndim() > max_rank)
+    raise<ValueError>(call.op, name, " has ", result.ndim(), " dimensions; at most ", max_rank);
   return result;
 }
 
@@ -121,10 +123,13 @@ Integers integers(const Call& call, const char* name, const Array& array) {
   Scalar scalar = scalar_of(checked.dtype().num());
   if (scalar.kind != 'i' && scalar.kind != 'u')
     raise<TypeError>(call.op, name, " must be integers, not ", std::string(py::str(checked.dtype())));
-  if (checked.ndim() != 1)
-    raise<ValueError>(call.op, name, " must have 1 dimension, not ", checked.ndim());
-  return {static_cast<const std::byte*>(checked.data()), scalar.size, scalar.kind == 'i', checked.shape(0),
-          checked.strides(0), name};
+  if (checked.ndim() != 1) raise<ValueError>(call.op, name, " must have 1 dimension, not ", checked.ndim());
+  return {static_cast<const std::byte*>(checked.data()),
+          scalar.size,
+          scalar.kind == 'i',
+          checked.shape(0),
+          checked.strides(0),
+          name};
 }
 
 std::optional<Argument> optional_argument(const Call& call, const char* name, const OptionalArray& array) {
@@ -175,8 +180,7 @@ View Result::place(const Call& call, DType dtype, int rank, const int64_t* shape
     raise<TypeError>(call.op, "out is ", name_of(view.dtype), " but the result is ", name_of(dtype));
   bool same = view.rank == rank;
   for (int i = 0; same && i < rank; ++i) same = view.shape[i] == shape[i];
-  if (!same)
-    raise<ValueError>(call.op, "out has shape ", ShapeOf(view), " but the result has ", ShapeOf(shape, rank));
+  if (!same) raise<ValueError>(call.op, "out has shape ", ShapeOf(view), " but the result has ", ShapeOf(shape, rank));
   require_writable(call, "out", array);
   // Broadcasting makes views whose elements coincide.
   for (int i = 0; i < rank && count_of(view) > 0; ++i)

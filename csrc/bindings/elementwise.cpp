@@ -31,7 +31,8 @@ void binary(py::module_& m, const char* name, Member kernel, Types types, const 
       [=](const Array& a, const Array& b, const OptionalArray& out, Threads threads) {
         Call call = make_call(name, threads);
         Result result(out);
-        eager::elementwise(call, kernels().*kernel, types, {argument(call, first, a), argument(call, second, b)}, result);
+        eager::elementwise(call, kernels().*kernel, types, {argument(call, first, a), argument(call, second, b)},
+                           result);
         return result.take();
       },
       py::arg(first), py::arg(second), FASTNN_OUT);
@@ -44,11 +45,12 @@ std::optional<std::vector<int64_t>> axes_of(const Call& call, const py::object& 
     if (PyIndex_Check(axis.ptr())) return std::vector<int64_t>{py::int_(axis).cast<int64_t>()};
     return axis.cast<std::vector<int64_t>>();
   } catch (const py::cast_error&) {
-    raise<TypeError>(call.op, "axis = ", std::string(py::repr(axis)), " must be None, an integer or a tuple of integers");
+    raise<TypeError>(call.op, "axis = ", std::string(py::repr(axis)),
+                     " must be None, an integer or a tuple of integers");
   }
 }
 
-void reduction(py::module_& m, const char* name, Kernel<Reduce> KernelTable::*kernel, Reducing kind) {
+void reduction(py::module_& m, const char* name, Kernel<Reduce> KernelTable::* kernel, Reducing kind) {
   m.def(
       name,
       [=](const Array& x, const py::object& axis, bool keepdims, const OptionalArray& out, Threads threads) {
@@ -60,7 +62,7 @@ void reduction(py::module_& m, const char* name, Kernel<Reduce> KernelTable::*ke
       py::arg("x"), py::arg("axis") = py::none(), py::arg("keepdims") = false, FASTNN_OUT);
 }
 
-void softmax(py::module_& m, const char* name, Kernel<Rows> KernelTable::*kernel) {
+void softmax(py::module_& m, const char* name, Kernel<Rows> KernelTable::* kernel) {
   m.def(
       name,
       [=](const Array& x, int64_t axis, const OptionalArray& out, Threads threads) {
@@ -72,7 +74,7 @@ void softmax(py::module_& m, const char* name, Kernel<Rows> KernelTable::*kernel
       py::arg("x"), py::arg("axis") = -1, FASTNN_OUT);
 }
 
-void softmax_backward(py::module_& m, const char* name, Kernel<Rows> KernelTable::*kernel) {
+void softmax_backward(py::module_& m, const char* name, Kernel<Rows> KernelTable::* kernel) {
   m.def(
       name,
       [=](const Array& grad, const Array& y, int64_t axis, const OptionalArray& out, Threads threads) {
@@ -124,15 +126,16 @@ void bind_elementwise(py::module_& m) {
         Call call = make_call("where", threads);
         Result result(out);
         eager::elementwise(call, kernels().where, Types::selection,
-                           {argument(call, "condition", condition), argument(call, "a", a), argument(call, "b", b)}, result);
+                           {argument(call, "condition", condition), argument(call, "a", a), argument(call, "b", b)},
+                           result);
         return result.take();
       },
       py::arg("condition"), py::arg("a"), py::arg("b"), FASTNN_OUT);
 
   m.def(
       "cast",
-      [](const Array& x, const py::object& dtype, const std::optional<std::vector<int64_t>>& shape, const OptionalArray& out,
-         Threads threads) {
+      [](const Array& x, const py::object& dtype, const std::optional<std::vector<int64_t>>& shape,
+         const OptionalArray& out, Threads threads) {
         Call call = make_call("cast", threads);
         Argument from = argument(call, "x", x);
         if (out) {  // out says what to make; dtype and shape have nothing to add
@@ -142,8 +145,8 @@ void bind_elementwise(py::module_& m) {
           return result.take();
         }
         Result result;
-        std::vector<int64_t> sides = shape ? shape_of(call, *shape)
-                                           : std::vector<int64_t>(from.view.shape, from.view.shape + from.view.rank);
+        std::vector<int64_t> sides =
+            shape ? shape_of(call, *shape) : std::vector<int64_t>(from.view.shape, from.view.shape + from.view.rank);
         DType to = dtype.is_none() ? from.view.dtype : dtype_of(call, dtype);
         eager::cast(call, from, to, static_cast<int>(sides.size()), sides.data(), result);
         return result.take();

@@ -18,7 +18,8 @@ void bind_products(py::module_& m) {
          const OptionalArray& out, Threads threads) {
         Call call = make_call("matmul", threads);
         Result result(out);
-        eager::matmul(call, argument(call, "a", a), argument(call, "b", b), {transpose_a, transpose_b, alpha, beta}, result);
+        eager::matmul(call, argument(call, "a", a), argument(call, "b", b), {transpose_a, transpose_b, alpha, beta},
+                      result);
         return result.take();
       },
       py::arg("a"), py::arg("b"), py::kw_only(), py::arg("transpose_a") = false, py::arg("transpose_b") = false,
@@ -31,7 +32,8 @@ void bind_products(py::module_& m) {
         Call call = make_call("linear", threads);
         Result result(out);
         std::optional<Argument> b = optional_argument(call, "bias", bias);
-        eager::linear(call, argument(call, "x", x), argument(call, "weight", weight), pointer(b), text(activation), result);
+        eager::linear(call, argument(call, "x", x), argument(call, "weight", weight), pointer(b), text(activation),
+                      result);
         return result.take();
       },
       py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::arg("activation") = py::none(), py::kw_only(),
@@ -52,8 +54,8 @@ void cross_entropy(const char* op, const Array& logits, const Array& target, con
   } else {
     Argument probabilities = argument(call, "target", target);
     if (probabilities.view.rank == 1)
-      raise<TypeError>(call.op, "target is ", name_of(probabilities.view.dtype),
-                       " of shape ", ShapeOf(probabilities.view), "; class indices must be integers, probabilities (n, classes)");
+      raise<TypeError>(call.op, "target is ", name_of(probabilities.view.dtype), " of shape ",
+                       ShapeOf(probabilities.view), "; class indices must be integers, probabilities (n, classes)");
     eager::cross_entropy(call, x, nullptr, &probabilities, pointer(w), options, loss, grad);
   }
 }
@@ -61,27 +63,27 @@ void cross_entropy(const char* op, const Array& logits, const Array& target, con
 void bind_losses(py::module_& m) {
   m.def(
       "cross_entropy",
-      [](const Array& logits, const Array& target, const OptionalArray& weight, int64_t ignore_index, double label_smoothing,
-         const std::string& reduction, Threads threads) {
+      [](const Array& logits, const Array& target, const OptionalArray& weight, int64_t ignore_index,
+         double label_smoothing, const std::string& reduction, Threads threads) {
         Result loss;
         cross_entropy("cross_entropy", logits, target, weight, ignore_index, label_smoothing, reduction, threads, loss,
                       nullptr);
         return loss.take();
       },
-      py::arg("logits"), py::arg("target"), py::kw_only(), py::arg("weight") = py::none(), py::arg("ignore_index") = -100,
-      py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_THREADS);
+      py::arg("logits"), py::arg("target"), py::kw_only(), py::arg("weight") = py::none(),
+      py::arg("ignore_index") = -100, py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_THREADS);
 
   m.def(
       "cross_entropy_with_grad",
-      [](const Array& logits, const Array& target, const OptionalArray& weight, int64_t ignore_index, double label_smoothing,
-         const std::string& reduction, Threads threads) {
+      [](const Array& logits, const Array& target, const OptionalArray& weight, int64_t ignore_index,
+         double label_smoothing, const std::string& reduction, Threads threads) {
         Result loss, grad;
         cross_entropy("cross_entropy", logits, target, weight, ignore_index, label_smoothing, reduction, threads, loss,
                       &grad);
         return py::make_tuple(loss.take(), grad.take());
       },
-      py::arg("logits"), py::arg("target"), py::kw_only(), py::arg("weight") = py::none(), py::arg("ignore_index") = -100,
-      py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_THREADS);
+      py::arg("logits"), py::arg("target"), py::kw_only(), py::arg("weight") = py::none(),
+      py::arg("ignore_index") = -100, py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_THREADS);
 
   m.def(
       "mse_loss",
@@ -121,8 +123,8 @@ void bind_losses(py::module_& m) {
 void bind_updates(py::module_& m) {
   m.def(
       "sgd_update",
-      [](const Array& param, const Array& grad, const OptionalArray& velocity, double lr, double momentum, double dampening,
-         double weight_decay, bool nesterov, Threads threads) {
+      [](const Array& param, const Array& grad, const OptionalArray& velocity, double lr, double momentum,
+         double dampening, double weight_decay, bool nesterov, Threads threads) {
         Call call = make_call("sgd_update", threads);
         std::optional<Argument> v;
         if (velocity) v = writable(call, "velocity", *velocity);
@@ -135,8 +137,9 @@ void bind_updates(py::module_& m) {
 
   m.def(
       "adam_update",
-      [](const Array& param, const Array& grad, const Array& exp_avg, const Array& exp_avg_sq, double lr, double correction1,
-         double correction2, double beta1, double beta2, double eps, double weight_decay, bool decoupled, Threads threads) {
+      [](const Array& param, const Array& grad, const Array& exp_avg, const Array& exp_avg_sq, double lr,
+         double correction1, double correction2, double beta1, double beta2, double eps, double weight_decay,
+         bool decoupled, Threads threads) {
         Call call = make_call("adam_update", threads);
         eager::adam_update(call, writable(call, "param", param), argument(call, "grad", grad),
                            writable(call, "exp_avg", exp_avg), writable(call, "exp_avg_sq", exp_avg_sq),
@@ -159,7 +162,8 @@ void bind_indexing(py::module_& m) {
         eager::gather(call, argument(call, "data", data), integers(call, "indices", indices), divisor, to, result);
         return result.take();
       },
-      py::arg("data"), py::arg("indices"), py::kw_only(), py::arg("divisor") = 1.0, py::arg("dtype") = py::none(), FASTNN_OUT);
+      py::arg("data"), py::arg("indices"), py::kw_only(), py::arg("divisor") = 1.0, py::arg("dtype") = py::none(),
+      FASTNN_OUT);
 
   m.def(
       "scatter_add",
@@ -176,7 +180,8 @@ void bind_indexing(py::module_& m) {
       [](const Array& x, const Array& rows, const Array& columns, const OptionalArray& out, Threads threads) {
         Call call = make_call("pick", threads);
         Result result(out);
-        eager::pick(call, argument(call, "x", x), integers(call, "rows", rows), integers(call, "columns", columns), result);
+        eager::pick(call, argument(call, "x", x), integers(call, "rows", rows), integers(call, "columns", columns),
+                    result);
         return result.take();
       },
       py::arg("x"), py::arg("rows"), py::arg("columns"), py::kw_only(), FASTNN_OUT);
@@ -206,7 +211,7 @@ void bind_indexing(py::module_& m) {
 
 void bind_random(py::module_& m) {
   auto random = [&m](const char* name, const char* first, const char* second, double a, double b,
-                     Kernel<Random> KernelTable::*kernel) {
+                     Kernel<Random> KernelTable::* kernel) {
     m.def(
         name,
         [=](const std::vector<int64_t>& shape, double first_value, double second_value, uint64_t seed, uint32_t purpose,
@@ -218,16 +223,16 @@ void bind_random(py::module_& m) {
                         {{first, first_value}, {second, second_value}}, {seed, purpose, step, ordinal}, result);
           return result.take();
         },
-        py::arg("shape"), py::kw_only(), py::arg(first) = a, py::arg(second) = b, py::arg("seed"), py::arg("purpose") = 0,
-        py::arg("step") = 0, py::arg("ordinal") = 0, py::arg("dtype") = "float32", FASTNN_OUT);
+        py::arg("shape"), py::kw_only(), py::arg(first) = a, py::arg(second) = b, py::arg("seed"),
+        py::arg("purpose") = 0, py::arg("step") = 0, py::arg("ordinal") = 0, py::arg("dtype") = "float32", FASTNN_OUT);
   };
   random("uniform", "low", "high", 0.0, 1.0, &KernelTable::uniform);
   random("normal", "mean", "std", 0.0, 1.0, &KernelTable::normal);
 
   m.def(
       "dropout",
-      [](const Array& x, double p, uint64_t seed, uint32_t purpose, double step, uint32_t ordinal, const OptionalArray& out,
-         Threads threads) {
+      [](const Array& x, double p, uint64_t seed, uint32_t purpose, double step, uint32_t ordinal,
+         const OptionalArray& out, Threads threads) {
         Call call = make_call("dropout", threads);
         Result result(out);
         eager::dropout(call, argument(call, "x", x), p, {seed, purpose, step, ordinal}, result);

@@ -36,9 +36,6 @@ struct Tiling {
   int64_t tiles, per_item;  // of all planes, of an item
 };
 
-FASTNN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-FASTNN_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 inline bool runs_along_rows(const View& v) {
   if (v.rank < 2) return false;
   int64_t row = v.strides[v.rank - 2], column = v.strides[v.rank - 1];
@@ -55,8 +52,8 @@ inline Tiling tiling_of(const Elementwise& e, int inputs) {
   if (t.width == 0 || t.height == 0 || planes == 0) return {0, 0, 0, 0, 0, 0, 0, 1};
   bool transposed = runs_along_rows(out);
   for (int k = 0; k < inputs; ++k) transposed |= runs_along_rows(e.in[k]);
-  t.columns = least(t.width, transposed ? transposed_side : tile_elements);
-  t.rows = least(t.height, transposed ? transposed_side : tile_elements / t.columns);
+  t.columns = at_most(t.width, transposed ? transposed_side : tile_elements);
+  t.rows = at_most(t.height, transposed ? transposed_side : tile_elements / t.columns);
   t.down = ceil_div(t.height, t.rows);
   t.across = ceil_div(t.width, t.columns);
   t.tiles = planes * t.down * t.across;
@@ -155,7 +152,7 @@ struct Operand {
 inline void run_tiles(const Elementwise& e, int inputs, Chunk chunk, int64_t first_item, int64_t last_item) {
   alignas(64) std::byte buffers[4][tile_buffer];
   const Tiling t = tiling_of(e, inputs);
-  int64_t tile = first_item * t.per_item, last = least(last_item * t.per_item, t.tiles);
+  int64_t tile = first_item * t.per_item, last = at_most(last_item * t.per_item, t.tiles);
   if (tile >= last) return;
 
   Operand in[3], out;
@@ -169,7 +166,7 @@ inline void run_tiles(const Elementwise& e, int inputs, Chunk chunk, int64_t fir
       out.enter(plane);
       entered = true;
     }
-    int64_t rows = least(t.rows, t.height - row), columns = least(t.columns, t.width - column);
+    int64_t rows = at_most(t.rows, t.height - row), columns = at_most(t.columns, t.width - column);
     const std::byte* from[3] = {};
     for (int k = 0; k < inputs; ++k) {
       std::byte* there = in[k].at(row, column);

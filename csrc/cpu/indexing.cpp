@@ -15,10 +15,6 @@
 namespace fastnn {
 namespace {
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-constexpr int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
-
 // ---- gather ---------------------------------------------------------------------------------------------------
 
 constexpr int64_t line = 64;            // bytes of a cache line

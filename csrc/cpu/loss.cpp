@@ -14,9 +14,6 @@
 namespace fastnn {
 namespace {
 
-constexpr int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // ---- cross_entropy ----------------------------------------------------------------------------------------------
 
 // Workspace: the denominator, then from byte 64 on the losses of the rows.

@@ -145,7 +145,15 @@ FASTNN_INLINE Vec<T> exp_of(Reduced<T> x) {
 
 template <class T>
 FASTNN_INLINE Vec<T> vexp(Vec<T> x) {
+#if defined(__AVX512F__)
   return exp_of<T>(reduce_by_ln2<T>(clamp_for_exp<T>(x)));
+#else
+  // A multiplication that underflows takes some hundred cycles; arguments whose exponential is 0 in any case, such as
+  // the -inf of masked logits, are kept from it.
+  auto vanishes = x < MathConstants<T>::exp_smallest;
+  Vec<T> e = exp_of<T>(reduce_by_ln2<T>(clamp_for_exp<T>(vanishes ? Vec<T>{} : x)));
+  return vanishes ? Vec<T>{} : e;
+#endif
 }
 
 // ---- log ------------------------------------------------------------------------------------------------------

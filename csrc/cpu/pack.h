@@ -30,7 +30,7 @@ template <class T>
 void pack_transpose(T* panel, int width, const T* source, int64_t lane_stride, int valid, int64_t kc) {
   constexpr int side = lanes<T>;
   for (int l0 = 0; l0 < width; l0 += side) {
-    int rows = valid - l0 < side ? valid - l0 : side;    // lanes that exist
+    int rows = valid - l0 < side ? valid - l0 : side;     // lanes that exist
     int columns = width - l0 < side ? width - l0 : side;  // lanes to write
     for (int64_t k = 0; k < kc; k += side) {
       int steps = kc - k < side ? static_cast<int>(kc - k) : side;
@@ -59,8 +59,7 @@ void pack(T* panel, int width, const T* source, int64_t lane_stride, int64_t k_s
   if (lane_stride == 1) return pack_copy(panel, width, source, k_stride, valid, kc);
   if (k_stride == 1) return pack_transpose(panel, width, source, lane_stride, valid, kc);
   for (int64_t k = 0; k < kc; ++k)
-    for (int l = 0; l < width; ++l)
-      panel[k * width + l] = l < valid ? source[l * lane_stride + k * k_stride] : T(0);
+    for (int l = 0; l < width; ++l) panel[k * width + l] = l < valid ? source[l * lane_stride + k * k_stride] : T(0);
 }
 
 }  // namespace

@@ -16,16 +16,12 @@
 namespace fastnn {
 namespace {
 
-constexpr int64_t chunk = 256;                                 // of K: fixes the bits
-constexpr int max_height = vector_registers == 32 ? 14 : 6;    // rows of a tile
-constexpr int tile_vectors = 2;                                // columns of a tile, in vectors
-constexpr int64_t block_panels = 8;                            // row panels of a packed block of a: stays in L2
+constexpr int64_t chunk = 256;                               // of K: fixes the bits
+constexpr int max_height = vector_registers == 32 ? 14 : 6;  // rows of a tile
+constexpr int tile_vectors = 2;                              // columns of a tile, in vectors
+constexpr int64_t block_panels = 8;                          // row panels of a packed block of a: stays in L2
 template <class T>
 constexpr int tile_width = tile_vectors * lanes<T>;
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-constexpr int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // How one product is carried out. `rows` run in registers, `columns` in lanes.
 template <class T>
@@ -72,8 +68,8 @@ Plan<T> make_plan(const Product& p) {
   // Packing b pays when many row panels read it, or when its rows would be strided.
   plan.direct = plan.b_column == 1 && plan.row_panels <= 4;
   // About 40 microseconds an item, so that threads can balance; a block of a is packed once per item.
-  double microseconds = 2e-3 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) /
-                        (vector_bytes * 2.0);
+  double microseconds =
+      2e-3 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) / (vector_bytes * 2.0);
   int64_t wanted = static_cast<int64_t>(microseconds / 40 < 32 ? microseconds / 40 : 32);
   plan.row_blocks = at_least(ceil_div(plan.row_panels, block_panels), at_most(wanted, ceil_div(plan.row_panels, 4)));
   plan.column_blocks = at_least(1, at_most(wanted / at_least(plan.row_blocks, 1), plan.column_panels));
@@ -87,7 +83,8 @@ struct Merge {
   bool first;
 };
 
-// height x (vectors * lanes) tile: c (+)= alpha a b over kc steps. a is packed `height` wide; b's steps are b_step apart.
+// height x (vectors * lanes) tile: c (+)= alpha a b over kc steps. a is packed `height` wide; b's steps are b_step
+// apart.
 template <class T, int height, int vectors>
 void tile(int64_t kc, const T* a, const T* b, int64_t b_step, T* c, int64_t c_row, int columns, Merge<T> merge) {
   Vec<T> sum[height][vectors] = {};
@@ -208,8 +205,7 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
   }
   if (plan.swapped) {
     for (int64_t j = left0; j < left1; ++j)
-      for (int64_t i = row0; i < row1; ++i)
-        static_cast<T*>(p.c)[j * p.c_row + i] = c[(i - row0) * c_row + j - left0];
+      for (int64_t i = row0; i < row1; ++i) static_cast<T*>(p.c)[j * p.c_row + i] = c[(i - row0) * c_row + j - left0];
     finish<T>(p, left0, left1 - left0, row0, row1 - row0);
   } else {
     finish<T>(p, row0, row1 - row0, left0, left1 - left0);
@@ -227,7 +223,8 @@ Work work_of(const Product& p) {
   int64_t size = sizeof(T);
   return {2,
           {packed * plan.chunks, items, 0},
-          {static_cast<double>(chunk * tile_width<T>) * 0.15, flops / per_nanosecond / static_cast<double>(at_least(items, 1)), 0},
+          {static_cast<double>(chunk * tile_width<T>) * 0.15,
+           flops / per_nanosecond / static_cast<double>(at_least(items, 1)), 0},
           packed * plan.k * tile_width<T> * size,
           // The packed block of a (and a vector of slack behind it), and the turned block of c.
           rows * chunk * size + vector_bytes + (plan.swapped ? rows * columns * size : 0)};
@@ -244,8 +241,8 @@ void run_as(const Product& p, int phase, int64_t first, int64_t last, std::byte*
     }
     int64_t packed = plan.packed_panels(), number = item / packed, q = item % packed;
     int64_t left = (plan.direct ? plan.column_panels - 1 : q) * width;
-    pack(plan.panel(workspace, number, q), width, plan.b + left * plan.b_column + number * chunk * plan.b_k, plan.b_column,
-         plan.b_k, static_cast<int>(at_most(width, plan.columns - left)), plan.depth(number));
+    pack(plan.panel(workspace, number, q), width, plan.b + left * plan.b_column + number * chunk * plan.b_k,
+         plan.b_column, plan.b_k, static_cast<int>(at_most(width, plan.columns - left)), plan.depth(number));
   }
 }
 

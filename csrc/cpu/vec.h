@@ -75,6 +75,12 @@ using Int = typename IntegerOf<sizeof(T)>::type;
 template <class T>
 using Unsigned = typename IntegerOf<sizeof(T)>::unsigned_type;
 
+// ---- sizes ------------------------------------------------------------------------------------------------------
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
+
 // ---- moving ---------------------------------------------------------------------------------------------------
 
 template <class T>

@@ -10,8 +10,8 @@
 namespace fastnn {
 
 struct Call {
-  const char* op;       // the operation's name, for messages
-  int threads = 0;      // 0: num_threads()
+  const char* op;   // the operation's name, for messages
+  int threads = 0;  // 0: num_threads()
   // Wraps work of more than a few microseconds; bindings let other Python threads run meanwhile. May be null.
   void (*around)(void (*work)(void*), void* context) = nullptr;
 };

@@ -56,7 +56,8 @@ void require_same_dtype(const Call& call, const Argument& a, const Argument& b) 
                      "; cast one of them");
 }
 
-void require_shape(const Call& call, const Argument& argument, std::initializer_list<int64_t> shape, const char* reason) {
+void require_shape(const Call& call, const Argument& argument, std::initializer_list<int64_t> shape,
+                   const char* reason) {
   const View& view = argument.view;
   bool same = view.rank == static_cast<int>(shape.size());
   for (int i = 0; same && i < view.rank; ++i) same = view.shape[i] == shape.begin()[i];

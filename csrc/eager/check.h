@@ -40,7 +40,8 @@ View contiguous_view(std::byte* data, DType dtype, int rank, const int64_t* shap
 void require_rank(const Call& call, const Argument& argument, int rank);
 void require_dtype(const Call& call, const Argument& argument, std::initializer_list<DType> allowed);
 void require_same_dtype(const Call& call, const Argument& a, const Argument& b);
-void require_shape(const Call& call, const Argument& argument, std::initializer_list<int64_t> shape, const char* reason);
+void require_shape(const Call& call, const Argument& argument, std::initializer_list<int64_t> shape,
+                   const char* reason);
 void require_same_shape(const Call& call, const Argument& a, const Argument& b);
 void require_contiguous(const Call& call, const Argument& argument);
 void require_finite(const Call& call, const char* name, double value);

@@ -1,5 +1,5 @@
-// Native entry points: one call, one kernel. Each checks shapes and dtypes (once, here), fills the kernel's arguments and
-// runs it on the team. Python's bindings are a translation of this header; so could another language's be.
+// Native entry points: one call, one kernel. Each checks shapes and dtypes (once, here), fills the kernel's arguments
+// and runs it on the team. Python's bindings are a translation of this header; so could another language's be.
 #pragma once
 
 #include <optional>
@@ -24,8 +24,8 @@ void elementwise(const Call&, const Kernel<Elementwise>&, Types, std::initialize
 void cast(const Call&, Argument x, DType dtype, int rank, const int64_t* shape, Output& out);
 
 // ---- reductions and softmax: eager/reduction.cpp ----
-// What is taken, what comes out: sums add (of bool and int64: int64), means are floating point, extremes keep the dtype,
-// positions are int64. Only a sum may be over nothing.
+// What is taken, what comes out: sums add (of bool and int64: int64), means are floating point, extremes keep the
+// dtype, positions are int64. Only a sum may be over nothing.
 enum class Reducing { sum, mean, extreme, position };
 // axes: none means all.
 void reduce(const Call&, const Kernel<Reduce>&, Reducing, Argument x, const std::optional<std::vector<int64_t>>& axes,
@@ -58,7 +58,8 @@ struct AdamOptions {
 void adam_update(const Call&, Argument param, Argument grad, Argument exp_avg, Argument exp_avg_sq, const AdamOptions&);
 
 // ---- indexing: eager/indexing.cpp ----
-void gather(const Call&, Argument data, const Integers& indices, double divisor, std::optional<DType> dtype, Output& out);
+void gather(const Call&, Argument data, const Integers& indices, double divisor, std::optional<DType> dtype,
+            Output& out);
 void scatter_add(const Call&, Argument grad, const Integers& indices, int64_t num_rows, Output& out);
 void pick(const Call&, Argument x, const Integers& rows, const Integers& columns, Output& out);
 void pick_backward(const Call&, Argument grad, const Integers& rows, const Integers& columns, int64_t num_rows,

@@ -53,7 +53,8 @@ void merge_axes(Elementwise& e, int inputs) {
   for (int v = 0; v <= inputs; ++v) views[v]->rank = kept;
 }
 
-void run(const Call& call, const Kernel<Elementwise>& kernel, std::initializer_list<Argument> operands, const View& out) {
+void run(const Call& call, const Kernel<Elementwise>& kernel, std::initializer_list<Argument> operands,
+         const View& out) {
   Elementwise e{};
   e.out = out;
   int inputs = static_cast<int>(operands.size());
@@ -71,8 +72,8 @@ void run(const Call& call, const Kernel<Elementwise>& kernel, std::initializer_l
 
 }  // namespace
 
-void elementwise(const Call& call, const Kernel<Elementwise>& kernel, Types types, std::initializer_list<Argument> operands,
-                 Output& output) {
+void elementwise(const Call& call, const Kernel<Elementwise>& kernel, Types types,
+                 std::initializer_list<Argument> operands, Output& output) {
   const Argument* first = operands.begin();
   const Argument* last = operands.end();
   if (types == Types::selection) {
@@ -93,8 +94,8 @@ void elementwise(const Call& call, const Kernel<Elementwise>& kernel, Types type
       int own = i - (rank - x.view.rank);
       if (own < 0 || x.view.shape[own] == 1 || x.view.shape[own] == shape[i]) continue;
       if (shape[i] != 1)
-        raise<ValueError>(call.op, x.name, " has shape ", ShapeOf(x.view), ", which does not broadcast with ", first->name,
-                          " of shape ", ShapeOf(first->view));
+        raise<ValueError>(call.op, x.name, " has shape ", ShapeOf(x.view), ", which does not broadcast with ",
+                          first->name, " of shape ", ShapeOf(first->view));
       shape[i] = x.view.shape[own];
     }
   }

@@ -26,7 +26,8 @@ void require_equal_counts(const Call& call, const Integers& rows, const Integers
 void gather(const Call& call, Argument data, const Integers& indices, double divisor, std::optional<DType> dtype,
             Output& output) {
   require_rows_axis(call, data);
-  if (!std::isfinite(divisor) || divisor == 0) raise<ValueError>(call.op, "divisor = ", divisor, " must be finite and not 0");
+  if (!std::isfinite(divisor) || divisor == 0)
+    raise<ValueError>(call.op, "divisor = ", divisor, " must be finite and not 0");
   DType from = data.view.dtype;
   bool divided = divisor != 1;
   DType to = dtype ? *dtype : from == DType::uint8 && divided ? DType::float32 : from;
@@ -43,8 +44,15 @@ void gather(const Call& call, Argument data, const Integers& indices, double div
   require_contiguous(call, {out, "out"});
   require_apart(call, out, {&data});
   // A view whose rows are contiguous but apart would do, yet the copy below is for odd layouts only.
-  Gather arguments{from, to, data.view.shape[0], width_of(data.view), indices.count,
-                   made_contiguous(call, data.view, memory).data, as_int64(index), divisor, out.data};
+  Gather arguments{from,
+                   to,
+                   data.view.shape[0],
+                   width_of(data.view),
+                   indices.count,
+                   made_contiguous(call, data.view, memory).data,
+                   as_int64(index),
+                   divisor,
+                   out.data};
   execute(call, kernels().gather, arguments);
 }
 
@@ -61,21 +69,28 @@ void scatter_add(const Call& call, Argument grad, const Integers& indices, int64
   View out = output.place(call, grad.view.dtype, grad.view.rank, shape);
   require_contiguous(call, {out, "out"});
   require_apart(call, out, {&grad});
-  ScatterAdd arguments{grad.view.dtype, num_rows, width_of(grad.view), indices.count,
-                       made_contiguous(call, grad.view, memory).data, as_int64(index), out.data};
+  ScatterAdd arguments{
+      grad.view.dtype, num_rows, width_of(grad.view), indices.count, made_contiguous(call, grad.view, memory).data,
+      as_int64(index), out.data};
   execute(call, kernels().scatter_add, arguments);
 }
 
 void pick(const Call& call, Argument x, const Integers& rows, const Integers& columns, Output& output) {
   require_rank(call, x, 2);
   require_equal_counts(call, rows, columns);
-  Buffer row = copied_indices(call, rows, x.view.shape[0]), column = copied_indices(call, columns, x.view.shape[1]), memory;
+  Buffer row = copied_indices(call, rows, x.view.shape[0]), column = copied_indices(call, columns, x.view.shape[1]),
+         memory;
   View out = output.place(call, x.view.dtype, 1, &rows.count);
   require_contiguous(call, {out, "out"});
   require_apart(call, out, {&x});
-  Pick arguments{x.view.dtype,  x.view.shape[0],  x.view.shape[1],
-                 rows.count,    as_int64(row),    as_int64(column),
-                 made_contiguous(call, x.view, memory).data, out.data};
+  Pick arguments{x.view.dtype,
+                 x.view.shape[0],
+                 x.view.shape[1],
+                 rows.count,
+                 as_int64(row),
+                 as_int64(column),
+                 made_contiguous(call, x.view, memory).data,
+                 out.data};
   execute(call, kernels().pick, arguments);
 }
 
@@ -93,8 +108,14 @@ void pick_backward(const Call& call, Argument grad, const Integers& rows, const 
   View out = output.place(call, grad.view.dtype, 2, shape);
   require_contiguous(call, {out, "out"});
   require_apart(call, out, {&grad});
-  Pick arguments{grad.view.dtype, num_rows,         num_columns, rows.count, as_int64(row), as_int64(column),
-                 made_contiguous(call, grad.view, memory).data, out.data};
+  Pick arguments{grad.view.dtype,
+                 num_rows,
+                 num_columns,
+                 rows.count,
+                 as_int64(row),
+                 as_int64(column),
+                 made_contiguous(call, grad.view, memory).data,
+                 out.data};
   execute(call, kernels().pick_backward, arguments);
 }
 

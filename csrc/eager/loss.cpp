@@ -25,7 +25,8 @@ void require_labels(const Call& call, const Integers& labels, int64_t rows) {
 }  // namespace
 
 void cross_entropy(const Call& call, Argument logits, const Integers* labels, const Argument* probabilities,
-                   const Argument* weight, const CrossEntropyOptions& options, Output& loss_output, Output* grad_output) {
+                   const Argument* weight, const CrossEntropyOptions& options, Output& loss_output,
+                   Output* grad_output) {
   require_rank(call, logits, 2);
   require_dtype(call, logits, {DType::float32, DType::float64});
   DType dtype = logits.view.dtype;
@@ -99,8 +100,8 @@ void accuracy(const Call& call, Argument logits, const Integers& target, Output&
   require_labels(call, target, rows);
   Buffer labels = copied_labels(call, target, classes), memory;
   View out = output.place(call, logits.view.dtype, 0, nullptr);
-  Accuracy arguments{logits.view.dtype, rows, classes, made_contiguous(call, logits.view, memory).data, as_int64(labels),
-                     out.data};
+  Accuracy arguments{logits.view.dtype, rows,    classes, made_contiguous(call, logits.view, memory).data,
+                     as_int64(labels),  out.data};
   execute(call, kernels().accuracy, arguments);
 }
 

@@ -52,13 +52,14 @@ void matmul(const Call& call, Argument a, Argument b, const MatmulOptions& optio
   View out = output.place(call, a.view.dtype, 2, shape);
   require_rows(call, out);
   require_apart(call, out, {&a, &b});
-  Product product{a.view.dtype, shape[0],     shape[1],   left.columns,       a.view.data,   left.row,        left.column,
-                  b.view.data,  right.row,    right.column, out.data,         out.strides[0], options.alpha, options.beta,
-                  nullptr,      Activation::none};
+  Product product{a.view.dtype,  shape[0],     shape[1],  left.columns,    a.view.data, left.row,
+                  left.column,   b.view.data,  right.row, right.column,    out.data,    out.strides[0],
+                  options.alpha, options.beta, nullptr,   Activation::none};
   execute(call, kernels().matmul, product);
 }
 
-void linear(const Call& call, Argument x, Argument weight, const Argument* bias, const char* activation, Output& output) {
+void linear(const Call& call, Argument x, Argument weight, const Argument* bias, const char* activation,
+            Output& output) {
   require_rank(call, x, 2);
   require_rank(call, weight, 2);
   require_dtype(call, x, {DType::float32, DType::float64});
@@ -78,8 +79,22 @@ void linear(const Call& call, Argument x, Argument weight, const Argument* bias,
   Buffer bias_memory;
   View b = bias ? made_contiguous(call, bias->view, bias_memory) : View{};
   Matrix left(x.view, false), right(weight.view, true);
-  Product product{x.view.dtype, shape[0],  shape[1],     left.columns, x.view.data,    left.row, left.column, weight.view.data,
-                  right.row,    right.column, out.data,  out.strides[0], 1, 0, bias ? b.data : nullptr, act};
+  Product product{x.view.dtype,
+                  shape[0],
+                  shape[1],
+                  left.columns,
+                  x.view.data,
+                  left.row,
+                  left.column,
+                  weight.view.data,
+                  right.row,
+                  right.column,
+                  out.data,
+                  out.strides[0],
+                  1,
+                  0,
+                  bias ? b.data : nullptr,
+                  act};
   execute(call, kernels().linear, product);
 }
 

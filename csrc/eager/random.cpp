@@ -7,8 +7,8 @@ void run(const Call& call, const Kernel<Random>& kernel, const View& out, double
          const void* x) {
   if (!(counter.step >= 0 && counter.step < 0x1p44))
     raise<ValueError>(call.op, "step = ", counter.step, " must be a whole number from 0 to 2**44");
-  Random arguments{out.dtype,        count_of(out), counter.seed, counter.purpose, &counter.step,
-                   counter.ordinal, a,             b,            x,               out.data};
+  Random arguments{out.dtype, count_of(out), counter.seed, counter.purpose, &counter.step, counter.ordinal, a, b,
+                   x,         out.data};
   execute(call, kernel, arguments);
 }
 

@@ -44,8 +44,7 @@ void reduce(const Call& call, const Kernel<Reduce>& kernel, Reducing kind, Argum
     if (!reduced[i] || keepdims) shape[rank++] = reduced[i] ? 1 : view.shape[i];
     (reduced[i] ? last : order).push_back(i);
   }
-  if (count == 0 && kind != Reducing::sum)
-    raise<ValueError>(call.op, "nothing to reduce: x has shape ", ShapeOf(view));
+  if (count == 0 && kind != Reducing::sum) raise<ValueError>(call.op, "nothing to reduce: x has shape ", ShapeOf(view));
   View out = output.place(call, result, rank, shape);
   require_contiguous(call, {out, "out"});
   require_apart(call, out, {&x});
@@ -67,7 +66,8 @@ void reduce(const Call& call, const Kernel<Reduce>& kernel, Reducing kind, Argum
   execute(call, kernel, arguments);
 }
 
-void softmax(const Call& call, const Kernel<Rows>& kernel, const Argument* grad, Argument x, int64_t axis, Output& output) {
+void softmax(const Call& call, const Kernel<Rows>& kernel, const Argument* grad, Argument x, int64_t axis,
+             Output& output) {
   require_dtype(call, x, {DType::float32, DType::float64});
   const View& view = x.view;
   if (view.rank == 0) raise<ValueError>(call.op, x.name, " must have at least 1 dimension");

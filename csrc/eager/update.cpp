@@ -28,7 +28,8 @@ void sgd_update(const Call& call, Argument param, Argument grad, const Argument*
   require_not_negative(call, "momentum", options.momentum);
   require_finite(call, "dampening", options.dampening);
   require_not_negative(call, "weight_decay", options.weight_decay);
-  if (options.momentum != 0 && !velocity) raise<ValueError>(call.op, "momentum = ", options.momentum, " needs velocity");
+  if (options.momentum != 0 && !velocity)
+    raise<ValueError>(call.op, "momentum = ", options.momentum, " needs velocity");
   if (velocity) {
     require_operand(call, param, *velocity);
     require_contiguous(call, *velocity);
@@ -36,9 +37,16 @@ void sgd_update(const Call& call, Argument param, Argument grad, const Argument*
   }
   Buffer memory;
   bool uses_velocity = velocity && options.momentum != 0;
-  Sgd arguments{param.view.dtype,  count_of(param.view), param.view.data,       made_contiguous(call, grad.view, memory).data,
-                uses_velocity ? velocity->view.data : nullptr, &options.lr,      options.momentum, options.dampening,
-                options.weight_decay, options.nesterov};
+  Sgd arguments{param.view.dtype,
+                count_of(param.view),
+                param.view.data,
+                made_contiguous(call, grad.view, memory).data,
+                uses_velocity ? velocity->view.data : nullptr,
+                &options.lr,
+                options.momentum,
+                options.dampening,
+                options.weight_decay,
+                options.nesterov};
   execute(call, kernels().sgd_update, arguments);
 }
 
@@ -59,20 +67,11 @@ void adam_update(const Call& call, Argument param, Argument grad, Argument exp_a
   if (!(options.correction2 > 0 && options.correction2 <= 1))
     raise<ValueError>(call.op, "correction2 = ", options.correction2, " must be 1 - beta2**t, in (0, 1]");
   Buffer memory;
-  Adam arguments{param.view.dtype,
-                 count_of(param.view),
-                 param.view.data,
-                 made_contiguous(call, grad.view, memory).data,
-                 exp_avg.view.data,
-                 exp_avg_sq.view.data,
-                 &options.lr,
-                 &options.correction1,
-                 &options.correction2,
-                 options.beta1,
-                 options.beta2,
-                 options.eps,
-                 options.weight_decay,
-                 options.decoupled};
+  Adam arguments{
+      param.view.dtype,     count_of(param.view), param.view.data, made_contiguous(call, grad.view, memory).data,
+      exp_avg.view.data,    exp_avg_sq.view.data, &options.lr,     &options.correction1,
+      &options.correction2, options.beta1,        options.beta2,   options.eps,
+      options.weight_decay, options.decoupled};
   execute(call, kernels().adam_update, arguments);
 }
 

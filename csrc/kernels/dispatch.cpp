@@ -12,8 +12,8 @@
 namespace fastnn {
 
 // One per compilation, from cpu/table.cpp.
-#define FASTNN_DECLARE(isa) \
-  namespace isa {           \
+#define FASTNN_DECLARE(isa)      \
+  namespace isa {                \
   void fill_table(KernelTable&); \
   }
 #if defined(__aarch64__)

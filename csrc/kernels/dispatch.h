@@ -8,7 +8,8 @@
 
 namespace fastnn {
 
-// The table in use: the best the CPU can run, or the one FASTNN_ISA names. ValueError where that is unknown or cannot run.
+// The table in use: the best the CPU can run, or the one FASTNN_ISA names. ValueError where that is unknown or cannot
+// run.
 const KernelTable& kernels();
 
 // The compilations in this build that this CPU can run, worst first.

@@ -181,9 +181,9 @@ struct Random {
   uint32_t purpose;
   const double* step;
   uint32_t ordinal;
-  double a, b;     // uniform: low, high; normal: mean, standard deviation; dropout: a is the probability of a zero
-  const void* x;   // dropout: (count,)
-  void* out;       // (count,)
+  double a, b;    // uniform: low, high; normal: mean, standard deviation; dropout: a is the probability of a zero
+  const void* x;  // dropout: (count,)
+  void* out;      // (count,)
 };
 
 struct Permutation {
@@ -194,7 +194,7 @@ struct Permutation {
 };
 
 struct KernelTable {
-  const char* isa;     // "baseline", "avx2", "avx512", "neon"
+  const char* isa;  // "baseline", "avx2", "avx512", "neon"
   int vector_bytes;
   bool fused_multiply_add;  // without it, bits differ from the other tables
 

@@ -1,6 +1,6 @@
 // The core without Python: entry points, errors, the team, and what a container leaves of the machine.
-#include <unistd.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cmath>
@@ -152,8 +152,7 @@ void memory_is_aligned_and_comes_back() {
     CHECK(reinterpret_cast<uintptr_t>(buffer.data()) % alignment == 0);
     std::memset(buffer.data(), 1, static_cast<size_t>(bytes));
   }
-  CHECK(message_of<ValueError>([] { checked_multiply("empty", int64_t{1} << 40, int64_t{1} << 40); }) !=
-        "no error");
+  CHECK(message_of<ValueError>([] { checked_multiply("empty", int64_t{1} << 40, int64_t{1} << 40); }) != "no error");
 }
 
 }  // namespace
