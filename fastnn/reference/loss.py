@@ -44,12 +44,12 @@ def cross_entropy_with_grad(
     with np.errstate(invalid="ignore"):
         loss = -np.where(wq == 0, 0, wq * log_p).sum(1)
     grad = softmax(logits) * wq.sum(1, keepdims=True) - wq
+    if reduction != "none":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = 1 / row_weight.sum() if reduction == "mean" else 1.0
+            loss, grad = np.asarray(loss.sum() * scale), grad * scale
     grad[~keep] = 0
-    if reduction == "none":
-        return loss.astype(logits.dtype), grad.astype(logits.dtype)
-    with np.errstate(invalid="ignore"):
-        scale = 1 / row_weight.sum() if reduction == "mean" else 1.0
-        return np.asarray(loss.sum() * scale, logits.dtype), (grad * scale).astype(logits.dtype)
+    return loss.astype(logits.dtype), grad.astype(logits.dtype)
 
 
 def cross_entropy(

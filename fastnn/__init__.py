@@ -1,0 +1,179 @@
+"""fastnn: linear regression, softmax regression and multilayer perceptrons, trained from NumPy arrays by a C++ core.
+
+The names are PyTorch's for tensors, layers, losses and optimizers, and D2L's for models, data and trainer.
+
+>>> import fastnn as fn
+>>> data = fn.SyntheticRegression(w=[2, -3.4], b=4.2)
+>>> model = fn.LinearRegression(lr=0.03)
+>>> history = fn.Trainer(max_epochs=3, seed=0).fit(model, data)
+>>> w, b = model.get_w_b()
+>>> round(b.item(), 1)
+4.2
+"""
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from . import _core, autograd, data, functional, kernels, nn, optim
+from ._core import num_threads, set_num_threads
+from .autograd import no_grad
+from .data import ArrayData, DataLoader, DataModule, FashionMNIST, SyntheticRegression
+from .functional import (
+    abs,
+    amax,
+    amin,
+    arange,
+    argmax,
+    argmin,
+    cat,
+    clamp,
+    exp,
+    flatten,
+    full,
+    log,
+    log_softmax,
+    matmul,
+    max,
+    maximum,
+    mean,
+    min,
+    minimum,
+    normal,
+    ones,
+    ones_like,
+    rand,
+    randn,
+    relu,
+    reshape,
+    sigmoid,
+    sign,
+    softmax,
+    sqrt,
+    squeeze,
+    stack,
+    sum,
+    tanh,
+    tensor,
+    transpose,
+    unsqueeze,
+    where,
+    zeros,
+    zeros_like,
+)
+from .history import History
+from .models import MLP, Classifier, LinearRegression, Model, SoftmaxRegression, load
+from .random import manual_seed
+from .tensor import Tensor, from_dlpack
+from .trainer import Trainer
+
+__version__: str = _core.config()["version"]
+
+float32, float64, int32, int64, uint8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint8"))
+bool = np.dtype("bool")
+
+_ON_USE = ("callbacks", "plot", "record", "reference", "testing")  # modules that few programs need
+
+
+def save(model: Model, path: Any) -> None:
+    """Write `model` to a safetensors file from which `load` makes it again; the same as ``model.save(path)``."""
+    model.save(path)
+
+
+def show_config() -> None:
+    """Print what this build has: version, instruction sets, threads, CUDA and why not.
+
+    >>> show_config()
+    version: ...
+    """
+    for name, value in _core.config().items():
+        print(f"{name}: {value}")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_USE:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
+
+
+__all__ = [
+    "MLP",
+    "ArrayData",
+    "Classifier",
+    "DataLoader",
+    "DataModule",
+    "FashionMNIST",
+    "History",
+    "LinearRegression",
+    "Model",
+    "SoftmaxRegression",
+    "SyntheticRegression",
+    "Tensor",
+    "Trainer",
+    "abs",
+    "amax",
+    "amin",
+    "arange",
+    "argmax",
+    "argmin",
+    "autograd",
+    "bool",
+    "callbacks",
+    "cat",
+    "clamp",
+    "data",
+    "exp",
+    "flatten",
+    "float32",
+    "float64",
+    "from_dlpack",
+    "full",
+    "functional",
+    "int32",
+    "int64",
+    "kernels",
+    "load",
+    "log",
+    "log_softmax",
+    "manual_seed",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "nn",
+    "no_grad",
+    "normal",
+    "num_threads",
+    "ones",
+    "ones_like",
+    "optim",
+    "plot",
+    "rand",
+    "randn",
+    "record",
+    "reference",
+    "relu",
+    "reshape",
+    "save",
+    "set_num_threads",
+    "show_config",
+    "sigmoid",
+    "sign",
+    "softmax",
+    "sqrt",
+    "squeeze",
+    "stack",
+    "sum",
+    "tanh",
+    "tensor",
+    "testing",
+    "transpose",
+    "uint8",
+    "unsqueeze",
+    "where",
+    "zeros",
+    "zeros_like",
+]

@@ -1,0 +1,545 @@
+"""
+The native kernels of fastnn. Use them as fastnn.kernels, which documents each.
+"""
+
+from __future__ import annotations
+import collections.abc
+import numpy
+import typing
+
+__all__: list[str] = [
+    "abs",
+    "accuracy",
+    "adam_update",
+    "add",
+    "argmax",
+    "argmin",
+    "cast",
+    "config",
+    "cross_entropy",
+    "cross_entropy_with_grad",
+    "divide",
+    "dropout",
+    "empty",
+    "equal",
+    "exp",
+    "gather",
+    "gelu",
+    "gelu_backward",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+    "linear",
+    "log",
+    "log_softmax",
+    "log_softmax_backward",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "mse_loss",
+    "mse_loss_with_grad",
+    "multiply",
+    "negative",
+    "normal",
+    "not_equal",
+    "num_threads",
+    "one_hot",
+    "permutation",
+    "pick",
+    "pick_backward",
+    "power",
+    "relu",
+    "relu_backward",
+    "scatter_add",
+    "set_num_threads",
+    "sgd_update",
+    "sigmoid",
+    "sigmoid_backward",
+    "sign",
+    "softmax",
+    "softmax_backward",
+    "sqrt",
+    "subtract",
+    "sum",
+    "tanh",
+    "tanh_backward",
+    "uniform",
+    "where",
+]
+
+def abs(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def accuracy(
+    logits: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    target: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def adam_update(
+    param: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    exp_avg: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    exp_avg_sq: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    lr: typing.SupportsFloat | typing.SupportsIndex,
+    correction1: typing.SupportsFloat | typing.SupportsIndex,
+    correction2: typing.SupportsFloat | typing.SupportsIndex,
+    beta1: typing.SupportsFloat | typing.SupportsIndex = 0.9,
+    beta2: typing.SupportsFloat | typing.SupportsIndex = 0.999,
+    eps: typing.SupportsFloat | typing.SupportsIndex = 1e-08,
+    weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    decoupled: bool = False,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> None: ...
+def add(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def argmax(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    axis: typing.Any = None,
+    keepdims: bool = False,
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def argmin(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    axis: typing.Any = None,
+    keepdims: bool = False,
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def cast(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    dtype: typing.Any = None,
+    shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None = None,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def config() -> dict:
+    """
+    What was built and what this machine runs.
+    """
+
+def cross_entropy(
+    logits: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    target: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    weight: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    ignore_index: typing.SupportsInt | typing.SupportsIndex = -100,
+    label_smoothing: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    reduction: str = "mean",
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def cross_entropy_with_grad(
+    logits: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    target: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    weight: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    ignore_index: typing.SupportsInt | typing.SupportsIndex = -100,
+    label_smoothing: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    reduction: str = "mean",
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> tuple[typing.Any, typing.Any]: ...
+def divide(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def dropout(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    p: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    purpose: typing.SupportsInt | typing.SupportsIndex = 2,
+    step: typing.SupportsFloat | typing.SupportsIndex = 0,
+    ordinal: typing.SupportsInt | typing.SupportsIndex = 0,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def empty(
+    shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], dtype: typing.Any = "float32"
+) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]:
+    """
+    An array of unset elements, aligned to 64 bytes.
+    """
+
+def equal(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def exp(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def gather(
+    data: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    indices: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    divisor: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+    dtype: typing.Any = None,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def gelu(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def gelu_backward(
+    grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def greater(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def greater_equal(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def less(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def less_equal(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def linear(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    weight: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    bias: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    activation: str | None = None,
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def log(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def log_softmax(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    axis: typing.SupportsInt | typing.SupportsIndex = -1,
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def log_softmax_backward(
+    grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    y: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    axis: typing.SupportsInt | typing.SupportsIndex = -1,
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def matmul(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    alpha: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+    beta: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def max(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    axis: typing.Any = None,
+    keepdims: bool = False,
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def maximum(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def mean(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    axis: typing.Any = None,
+    keepdims: bool = False,
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def min(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    axis: typing.Any = None,
+    keepdims: bool = False,
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def minimum(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def mse_loss(
+    prediction: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    target: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    half: bool = False,
+    reduction: str = "mean",
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def mse_loss_with_grad(
+    prediction: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    target: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    half: bool = False,
+    reduction: str = "mean",
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> tuple[typing.Any, typing.Any]: ...
+def multiply(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def negative(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def normal(
+    shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    *,
+    mean: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    std: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    purpose: typing.SupportsInt | typing.SupportsIndex = 0,
+    step: typing.SupportsFloat | typing.SupportsIndex = 0,
+    ordinal: typing.SupportsInt | typing.SupportsIndex = 0,
+    dtype: typing.Any = "float32",
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def not_equal(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def num_threads() -> int:
+    """
+    Threads that a call uses when it does not say.
+    """
+
+def one_hot(
+    labels: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    num_classes: typing.SupportsInt | typing.SupportsIndex,
+    *,
+    dtype: typing.Any = "float32",
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def permutation(
+    n: typing.SupportsInt | typing.SupportsIndex,
+    *,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    epoch: typing.SupportsInt | typing.SupportsIndex = 0,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def pick(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    rows: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    columns: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def pick_backward(
+    grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    rows: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    columns: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    shape: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex],
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def power(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def relu(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def relu_backward(
+    grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    y: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def scatter_add(
+    grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    indices: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    num_rows: typing.SupportsInt | typing.SupportsIndex,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def set_num_threads(num_threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Sets the threads that a call uses when it does not say.
+    """
+
+def sgd_update(
+    param: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    velocity: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    *,
+    lr: typing.SupportsFloat | typing.SupportsIndex,
+    momentum: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    dampening: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    nesterov: bool = False,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> None: ...
+def sigmoid(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def sigmoid_backward(
+    grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    y: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def sign(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def softmax(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    axis: typing.SupportsInt | typing.SupportsIndex = -1,
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def softmax_backward(
+    grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    y: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    axis: typing.SupportsInt | typing.SupportsIndex = -1,
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def sqrt(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def subtract(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def sum(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    axis: typing.Any = None,
+    keepdims: bool = False,
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def tanh(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def tanh_backward(
+    grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    y: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def uniform(
+    shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    *,
+    low: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    high: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    purpose: typing.SupportsInt | typing.SupportsIndex = 0,
+    step: typing.SupportsFloat | typing.SupportsIndex = 0,
+    ordinal: typing.SupportsInt | typing.SupportsIndex = 0,
+    dtype: typing.Any = "float32",
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...
+def where(
+    condition: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+) -> typing.Any: ...

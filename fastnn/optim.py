@@ -1,0 +1,369 @@
+"""Optimizers, learning-rate schedules and gradient clipping, with the names and rules of torch.optim and D2L.
+
+A learning rate is a number or a schedule: any callable that takes the number of updates made so far (0 before the
+first) and returns a number. ``SGD(params, lr=CosineScheduler(1000))`` needs no further call.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import functional as F
+from .dispatch import Slot, before_step, run
+from .functional import clip_grad_norm_
+from .tensor import Tensor
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "CosineScheduler",
+    "FactorScheduler",
+    "MultiFactorScheduler",
+    "Optimizer",
+    "SquareRootScheduler",
+    "clip_grad_norm_",
+]
+
+Schedule = Callable[[int], float]
+Params = Tensor | Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class _Member:
+    """A parameter, the group it belongs to, and what the optimizer remembers about it."""
+
+    param: Tensor
+    group: dict[str, Any]
+    lr: Slot
+    corrections: tuple[Slot, Slot] = field(default_factory=lambda: (Slot(1.0), Slot(1.0)))
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+class Optimizer:
+    """What all optimizers share: groups of parameters, their learning rates, and a state per parameter.
+
+    `param_groups` is a list of dicts, each with "params" and settings of its own; changed settings hold from the next
+    step on. `num_updates` counts the steps made.
+    """
+
+    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        name = type(self).__name__
+        entries: list[Any] = [params] if isinstance(params, Tensor) else list(params)
+        if not entries:
+            raise ValueError(f"[{name}] params is empty: nothing to optimize")
+        self.num_updates = 0
+        self.param_groups: list[dict[str, Any]] = []
+        self._members: list[_Member] = []
+        for entry in entries if isinstance(entries[0], dict) else [{"params": entries}]:
+            if not isinstance(entry, dict) or "params" not in entry:
+                raise TypeError(f"[{name}] params must be Tensors or dicts with 'params', not {type(entry).__name__}")
+            members = [entry["params"]] if isinstance(entry["params"], Tensor) else list(entry["params"])
+            group = {**defaults, **entry, "params": members}
+            if unknown := set(entry) - set(defaults) - {"params"}:
+                raise ValueError(f"[{name}] setting {min(unknown)!r} is unknown: use {', '.join(defaults)}")
+            self._check(group)
+            for param in members:
+                if not isinstance(param, Tensor):
+                    raise TypeError(f"[{name}] params must be Tensors, not {type(param).__name__}")
+                if not param.is_leaf:
+                    raise ValueError(f"[{name}] params has a computed Tensor: only leaves keep a gradient")
+            self.param_groups.append(group)
+            slot = Slot(0.0)
+            self._members += [_Member(param, group, slot) for param in members]
+        if len({id(member.param) for member in self._members}) < len(self._members):
+            raise ValueError(f"[{name}] params names a parameter twice")
+
+    def _check(self, group: dict[str, Any]) -> None:
+        """Refuse settings that no step could use."""
+        if not callable(group["lr"]):
+            self._check_at_least_0(group, "lr")
+        self._check_at_least_0(group, "weight_decay")
+
+    def _check_at_least_0(self, group: dict[str, Any], setting: str) -> None:
+        if not (math.isfinite(group[setting]) and group[setting] >= 0):
+            name = type(self).__name__
+            raise ValueError(f"[{name}] {setting} = {group[setting]} must be a finite number of at least 0")
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the first group in the latest update; before that, in the first."""
+        return _rate(self.param_groups[0], max(0, self.num_updates - 1))
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for member in self._members:
+            member.param.grad = None
+
+    def advance(self) -> None:
+        """Count an update, and set the numbers that vary from one to the next where the kernels read them."""
+        for member in self._members:
+            member.lr.value = _rate(member.group, self.num_updates)
+        self.num_updates += 1
+
+    def step(self) -> None:
+        """Change every parameter that has a gradient, in place."""
+        before_step(self.advance)
+        for member in self._members:
+            if member.param.grad is not None:
+                self._update(member)
+
+    def _update(self, member: _Member) -> None:
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Settings and state: "num_updates", "param_groups" (without schedules) and "state" by parameter number."""
+        numbers = iter(range(len(self._members)))
+        groups = [
+            {k: [next(numbers) for _ in v] if k == "params" else v for k, v in group.items() if not callable(v)}
+            for group in self.param_groups
+        ]
+        state = {i: dict(member.state) for i, member in enumerate(self._members) if member.state}
+        return {"num_updates": self.num_updates, "param_groups": groups, "state": state}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave; ValueError, with nothing changed, where it is of other parameters."""
+        name, groups = type(self).__name__, state_dict["param_groups"]
+        ours, theirs = ([len(group["params"]) for group in g] for g in (self.param_groups, groups))
+        if ours != theirs:
+            raise ValueError(f"[{name}] state has groups of {theirs} parameters, this optimizer of {ours}")
+        states: list[dict[str, Any]] = [{} for _ in self._members]
+        for i, values in state_dict["state"].items():
+            param = self._members[int(i)].param
+            for key, value in values.items():
+                if isinstance(value, Tensor) and (value.shape, value.dtype) != (param.shape, param.dtype):
+                    raise ValueError(
+                        f"[{name}] {key} of parameter {i} is {value.dtype} {tuple(value.shape)}, "
+                        f"the parameter {param.dtype} {tuple(param.shape)}"
+                    )
+                states[int(i)][key] = run("cast", value) if isinstance(value, Tensor) else value
+        for group, saved in zip(self.param_groups, groups, strict=True):
+            group.update({k: v for k, v in saved.items() if k in group and k != "params" and not callable(group[k])})
+        for member, state in zip(self._members, states, strict=True):
+            member.state = state
+        self.num_updates = int(state_dict["num_updates"])
+
+
+def _rate(group: dict[str, Any], num_updates: int) -> float:
+    lr = group["lr"]
+    return float(lr(num_updates) if callable(lr) else lr)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum, Nesterov's momentum and weight decay (torch.optim.SGD).
+
+    `params` is a Tensor, an iterable of them, or of dicts that hold such "params" beside settings of their own. Raises
+    ValueError for settings out of range, and for `nesterov` without momentum or with dampening.
+
+    >>> w = F.tensor([1.0], requires_grad=True)
+    >>> optimizer = SGD([w], lr=0.25)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.tolist()
+    [0.5]
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Schedule,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
+        super().__init__(params, {"lr": lr, **settings})
+
+    def _check(self, group: dict[str, Any]) -> None:
+        super()._check(group)
+        self._check_at_least_0(group, "momentum")
+        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
+            raise ValueError(
+                f"[SGD] nesterov needs momentum above 0 and dampening 0, "
+                f"not {group['momentum']} and {group['dampening']}"
+            )
+
+    def _update(self, member: _Member) -> None:
+        group, velocity = member.group, None
+        dampening = group["dampening"]
+        if group["momentum"] != 0:
+            velocity = member.state.get("momentum_buffer")
+            if velocity is None:  # the first gradient enters whole, as in PyTorch
+                velocity = member.state["momentum_buffer"] = F.zeros_like(member.param)
+                dampening = 0.0
+        run(
+            "sgd_update",
+            member.param,
+            member.param.grad,
+            velocity,
+            lr=member.lr,
+            momentum=group["momentum"],
+            dampening=dampening,
+            weight_decay=group["weight_decay"],
+            nesterov=group["nesterov"],
+        )
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015; torch.optim.Adam): steps scaled by running moments of the gradient.
+
+    `betas` are the decay rates of the first and the second moment. Raises ValueError for settings out of range.
+
+    >>> w = F.tensor([1.0], requires_grad=True)
+    >>> optimizer = Adam([w], lr=0.25)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> round(w.item(), 4)
+    0.75
+    """
+
+    _decoupled = False
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Schedule = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay})
+
+    def _check(self, group: dict[str, Any]) -> None:
+        super()._check(group)
+        self._check_at_least_0(group, "eps")
+        if not all(0 <= beta < 1 for beta in group["betas"]):
+            raise ValueError(f"[{type(self).__name__}] betas = {group['betas']} must be at least 0 and below 1")
+
+    def advance(self) -> None:
+        super().advance()
+        for member in self._members:
+            if member.param.grad is None:  # takes no part, and its moments do not age
+                continue
+            member.state["step"] = step = member.state.get("step", 0) + 1
+            for slot, beta in zip(member.corrections, member.group["betas"], strict=True):
+                slot.value = 1 - beta**step
+
+    def _update(self, member: _Member) -> None:
+        group, state = member.group, member.state
+        for moment in ("exp_avg", "exp_avg_sq"):
+            if moment not in state:
+                state[moment] = F.zeros_like(member.param)
+        run(
+            "adam_update",
+            member.param,
+            member.param.grad,
+            state["exp_avg"],
+            state["exp_avg_sq"],
+            lr=member.lr,
+            correction1=member.corrections[0],
+            correction2=member.corrections[1],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            decoupled=self._decoupled,
+        )
+
+
+class AdamW(Adam):
+    """Adam whose weight decay stays apart from the gradient (Loshchilov and Hutter, 2019; torch.optim.AdamW).
+
+    >>> optimizer = AdamW([F.tensor([1.0], requires_grad=True)])
+    >>> optimizer.param_groups[0]["weight_decay"]
+    0.01
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Schedule = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+
+# ---- schedules: the learning rate after a number of updates (D2L, section 12.11) ------------------------------
+
+
+@dataclass(frozen=True)
+class FactorScheduler:
+    """Multiplied by `factor` in every update, the first included, down to `stop_factor_lr`.
+
+    >>> schedule = FactorScheduler(factor=0.5, stop_factor_lr=0.2, base_lr=2.0)
+    >>> [schedule(t) for t in range(5)]
+    [1.0, 0.5, 0.25, 0.2, 0.2]
+    """
+
+    factor: float = 1.0
+    stop_factor_lr: float = 1e-7
+    base_lr: float = 0.1
+
+    def __call__(self, num_update: int) -> float:
+        return max(self.stop_factor_lr, self.base_lr * self.factor ** (num_update + 1))
+
+
+@dataclass(frozen=True)
+class MultiFactorScheduler:
+    """Multiplied by `factor` at each of the numbers of updates in `step`.
+
+    >>> schedule = MultiFactorScheduler(step=(2, 3), factor=0.5, base_lr=1.0)
+    >>> [schedule(t) for t in range(5)]
+    [1.0, 1.0, 0.5, 0.25, 0.25]
+    """
+
+    step: tuple[int, ...]
+    factor: float = 0.5
+    base_lr: float = 0.1
+
+    def __call__(self, num_update: int) -> float:
+        return self.base_lr * self.factor ** sum(num_update >= milestone for milestone in self.step)
+
+
+@dataclass(frozen=True)
+class SquareRootScheduler:
+    """``lr / sqrt(number of updates + 1)``.
+
+    >>> SquareRootScheduler(lr=1.0)(3)
+    0.5
+    """
+
+    lr: float = 0.1
+
+    def __call__(self, num_update: int) -> float:
+        return self.lr / math.sqrt(num_update + 1)
+
+
+@dataclass(frozen=True)
+class CosineScheduler:
+    """Half a cosine from `base_lr` down to `final_lr` at `max_update`, after a linear warm-up of `warmup_steps`.
+
+    >>> schedule = CosineScheduler(max_update=4, base_lr=1.0, final_lr=0.0, warmup_steps=2)
+    >>> [round(schedule(t), 3) for t in range(6)]
+    [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
+    """
+
+    max_update: int
+    base_lr: float = 0.01
+    final_lr: float = 0.0
+    warmup_steps: int = 0
+    warmup_begin_lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup_steps < self.max_update:
+            raise ValueError(
+                f"[CosineScheduler] warmup_steps = {self.warmup_steps} must be at least 0 "
+                f"and below max_update = {self.max_update}"
+            )
+
+    def __call__(self, num_update: int) -> float:
+        if num_update < self.warmup_steps:
+            return self.warmup_begin_lr + (self.base_lr - self.warmup_begin_lr) * num_update / self.warmup_steps
+        done = min(1.0, (num_update - self.warmup_steps) / (self.max_update - self.warmup_steps))
+        return self.final_lr + (self.base_lr - self.final_lr) * (1 + math.cos(math.pi * done)) / 2

@@ -1,0 +1,366 @@
+"""Trainer: fits a model to data, epoch by epoch (D2L's Trainer), and keeps what it measured."""
+
+import math
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from . import _core, checkpoint, dispatch, nn, random, record
+from . import functional as F
+from .autograd import no_grad
+from .callbacks import Callback
+from .history import History, Meter
+from .models import Batch, Model
+from .tensor import Tensor
+
+_METRICS = ("train_loss", "val_loss", "val_acc")  # come first in the history
+_busy: set[int] = set()
+_busy_lock = threading.Lock()
+
+
+class Trainer:
+    """Trains models: ``Trainer(max_epochs=10).fit(model, data)``.
+
+    `device` is "cpu" or "auto". `gradient_clip_val` above 0 limits the norm of all gradients together. `num_threads`
+    None leaves the number as it is; no number changes a result. `callbacks` are of `fastnn.callbacks`. `progress` shows
+    a bar on stderr, None: where that is a terminal. `checkpoint` is a file that holds the run after each epoch; a later
+    ``fit(model, data, resume=that file)`` ends with the same weights as if nothing had happened. `per_step` keeps the
+    values of every step in ``history.steps``. An optimizer of one's own starts anew on resuming, unless it has
+    state_dict() and load_state_dict() as PyTorch's have.
+
+    `seed` decides the weights of lazy layers that have none yet (by their names), dropout, and the order of examples
+    where a loader has no seed of its own. None draws one, from `fastnn.manual_seed` where that was called;
+    ``history.seed`` tells which, and repeats the run. Layers that had weights before keep them.
+
+    A model, or a subclass of Trainer, may define `prepare_batch` and `fit_epoch`. While it trains, and later, `model`,
+    `optim`, `history`, `epoch` (0, 1, ...) and `train_batch_idx` (steps made) can be looked at.
+
+    >>> from fastnn.data import SyntheticRegression
+    >>> from fastnn.models import LinearRegression
+    >>> model, trainer = LinearRegression(lr=0.03), Trainer(max_epochs=3, seed=1)
+    >>> history = trainer.fit(model, SyntheticRegression(w=[2, -3.4], b=4.2))
+    >>> len(history.train_loss), history.val_loss[-1] < 0.01
+    (3, True)
+    """
+
+    def __init__(
+        self,
+        max_epochs: int,
+        device: str = "cpu",
+        gradient_clip_val: float = 0,
+        num_threads: int | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool | None = None,
+        seed: int | None = None,
+        checkpoint: checkpoint.Path | None = None,
+        per_step: bool = False,
+    ) -> None:
+        if device == "cuda":
+            raise ValueError(f"[Trainer] device = 'cuda': CUDA is {_core.config()['cuda']}; use 'cpu' or 'auto'")
+        if device not in ("cpu", "auto"):
+            raise ValueError(f"[Trainer] device = {device!r} must be 'cpu' or 'auto'")
+        for name, value, least in (("max_epochs", max_epochs, 0), ("num_threads", num_threads, 1)):
+            if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__") or value < least):
+                raise ValueError(f"[Trainer] {name} = {value!r} must be an integer of at least {least}")
+        if not 0 <= gradient_clip_val < math.inf:
+            raise ValueError(f"[Trainer] gradient_clip_val = {gradient_clip_val} must be a finite number of at least 0")
+        for i, callback in enumerate(callbacks):
+            if not isinstance(callback, Callback):
+                raise TypeError(f"[Trainer] callbacks[{i}] is a {type(callback).__name__}: derive it from Callback")
+        self.max_epochs, self.gradient_clip_val = max_epochs, gradient_clip_val
+        self.device, self.num_threads, self.progress = "cpu", num_threads, progress
+        self.callbacks, self.seed, self.checkpoint, self.per_step = tuple(callbacks), seed, checkpoint, per_step
+        self.history = History()
+        self.should_stop = self._fitting = False
+        self._bar: Any = None
+
+    @property
+    def execution(self) -> str:
+        """How the steps are run, and why so."""
+        return "eager: each step runs from Python, kernel by kernel"
+
+    # ---- the run --------------------------------------------------------------------------------------------------
+
+    def fit(self, model: Model, data: Any, resume: checkpoint.Path | None = None) -> History:
+        """Train `model` on the batches of `data.train_dataloader()` and validate on those of `data.val_dataloader()`.
+
+        The model is in eval mode afterwards. After Ctrl-C, or whatever else ends training early, the model keeps the
+        weights it has by then, and `trainer.history` the epochs that were finished. Raises FloatingPointError when the
+        training loss is NaN, at the latest at the end of the epoch, and RuntimeError when the model is being trained
+        already. `resume` is the file of an earlier run's `checkpoint`, whose seed, weights, optimizer and history it
+        goes on from.
+        """
+        if not isinstance(model, Model):
+            raise TypeError(f"[fit] model is a {type(model).__name__}: derive it from fastnn.Model")
+        if not hasattr(data, "train_dataloader"):
+            raise TypeError(f"[fit] data is a {type(data).__name__} without train_dataloader(): use ArrayData(X, y)")
+        saved = None if resume is None else _Saved(resume, self.seed)
+        with ExitStack() as stack:
+            stack.enter_context(_claim(model, self))
+            stack.enter_context(_threads(self.num_threads))
+            self._begin(model, data, saved, stack)
+            stack.callback(model.eval)
+            self._tell("on_fit_start")
+            while self.epoch < self.max_epochs and not self.should_stop:
+                self._run_epoch()
+            self._tell("on_fit_end")
+        return self.history
+
+    def prepare_data(self, data: Any) -> None:
+        """Take the loaders out of `data`."""
+        self.train_dataloader: Any = data.train_dataloader()
+        self.val_dataloader: Any = data.val_dataloader() if hasattr(data, "val_dataloader") else None
+        self.num_train_batches, self.num_val_batches = map(_length, (self.train_dataloader, self.val_dataloader))
+
+    def prepare_model(self, model: Model) -> None:
+        """Make `model` and trainer known to each other."""
+        model.trainer = self
+        self.model = model
+
+    def _begin(self, model: Model, data: Any, saved: "_Saved | None", stack: ExitStack) -> None:
+        self.epoch = self.train_batch_idx = self.val_batch_idx = 0
+        self.should_stop = False
+        self._meter, self._batch_size, self._fitting = Meter(), 1, True
+        stack.callback(setattr, self, "_fitting", False)
+        seed = saved.history.seed if saved else self.seed
+        random.manual_seed(_draw_seed() if seed is None else seed)
+        self.history = saved.history if saved else History(random.get_state()[0])
+        for name, parameter in model.named_parameters():
+            if isinstance(parameter, nn.UninitializedParameter):
+                parameter.name_it(name)
+        self.prepare_data(data)
+        for loader in (self.train_dataloader, self.val_dataloader):
+            if getattr(loader, "seed", 0) is None:  # lent, not given
+                loader.seed = self.history.seed
+                stack.callback(setattr, loader, "seed", None)
+        self.prepare_model(model)
+        if saved:
+            model._restore(saved.arrays, saved.metadata)
+        self.optim = model.configure_optimizers()
+        if saved:
+            self.epoch, self.train_batch_idx = saved.epochs, saved.steps
+            if saved.optimizer is not None:
+                self.optim.load_state_dict(saved.optimizer)
+            random.set_state(saved.random)
+        else:
+            model._remember(data, self.train_dataloader)
+        if self.checkpoint is not None:
+            Path(self.checkpoint).parent.mkdir(parents=True, exist_ok=True)
+        self._bar = self._open_bar()
+        if self._bar is not None:
+            stack.callback(self._bar.close)
+
+    def _run_epoch(self) -> None:
+        self._meter, self._checked, self._first_step = Meter(), 0, self.train_batch_idx
+        self._val_seconds = 0.0
+        if hasattr(self.train_dataloader, "set_epoch"):
+            self.train_dataloader.set_epoch(self.epoch)
+        self._tell("on_epoch_start")
+        started = time.perf_counter()
+        getattr(self.model, "fit_epoch", self.fit_epoch)()
+        seconds = time.perf_counter() - started
+        self._check_loss()
+        self._note(seconds)
+        self.epoch += 1
+        self._tell("on_epoch_end")
+        if self.checkpoint is not None:
+            self._write_checkpoint(self.checkpoint)
+
+    def _note(self, seconds: float) -> None:
+        """Add the epoch to the history."""
+        means, examples = self._meter.means(), self._meter.examples.get("train_loss", [])
+        row = {name: means.pop(name) for name in _METRICS if name in means} | means
+        row["train_seconds"] = seconds - self._val_seconds
+        if self.val_dataloader is not None:
+            row["val_seconds"] = self._val_seconds
+        row["examples_per_second"] = sum(examples) / max(row["train_seconds"], 1e-9)
+        row["lr"] = self._lr()
+        self.history.append(row)
+        if self.per_step:
+            for name, values in self._meter.values.items():
+                if not name.startswith("val_"):
+                    self.history.steps.setdefault(name, []).extend(values)
+
+    # ---- an epoch -------------------------------------------------------------------------------------------------
+
+    def prepare_batch(self, batch: Any) -> Batch:
+        """A batch as the model's steps take it: NumPy arrays become Tensors."""
+        if hasattr(self.model, "prepare_batch"):
+            prepared: Batch = self.model.prepare_batch(batch)
+            return prepared
+        return tuple([part if isinstance(part, Tensor) else F.tensor(part) for part in batch])
+
+    def fit_epoch(self) -> None:
+        """Train on every batch, then validate."""
+        self.model.train()
+        for batch in self.train_dataloader:
+            random.begin_step()
+            self._train(self.prepare_batch(batch))
+            self.train_batch_idx += 1
+            if self.callbacks:
+                self._tell("on_step_end")
+            if self._meter.is_full:
+                self._check_loss()
+            if self._bar is not None:
+                self._show()
+        if self.train_batch_idx == self._first_step:
+            raise ValueError(
+                f"[fit] train_dataloader gave no batch in epoch {self.epoch + 1}: it must hold examples, and give them "
+                "again in every epoch (a generator gives them once)"
+            )
+        self._check_loss()
+        if self.val_dataloader is not None:
+            self._validate()
+
+    def _train(self, batch: Batch) -> None:
+        self._batch_size, logged = len(batch[-1]), self._meter.count("train_loss")
+        loss = self.model.training_step(batch)
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"[fit] training_step returned a {type(loss).__name__}: it must return the loss, a Tensor")
+        self.optim.zero_grad()
+        with no_grad():
+            loss.backward()
+            if self.gradient_clip_val > 0:
+                self.clip_gradients(self.gradient_clip_val, self.model)
+            self.optim.step()
+        if self._meter.count("train_loss") == logged:  # a training_step of one's own need not log
+            self.log("train_loss", loss)
+
+    def _validate(self) -> None:
+        started = time.perf_counter()
+        self.model.eval()
+        with no_grad():
+            for batch in self.val_dataloader:
+                prepared = self.prepare_batch(batch)
+                self._batch_size = len(prepared[-1])
+                self.model.validation_step(prepared)
+                self.val_batch_idx += 1
+        self._val_seconds = time.perf_counter() - started
+
+    def clip_gradients(self, grad_clip_val: float, model: Model) -> None:
+        """Scale all gradients together so that their norm is at most `grad_clip_val`."""
+        F.clip_grad_norm_(model.parameters(), grad_clip_val)
+
+    def log(self, name: str, value: Any) -> None:
+        """Add a number, or a Tensor of one element, to the epoch's mean of `name`, weighted by the batch's examples."""
+        if isinstance(value, Tensor) and value.numel() != 1:
+            raise ValueError(f"[log] {name} is a Tensor of shape {value.shape}, not one number: use its mean()")
+        if dispatch.state.recorder is not None:
+            record.log(name, value)
+        elif self._fitting:
+            self._meter.add(name, value, self._batch_size)
+
+    def _check_loss(self) -> None:
+        losses = self._meter.values.get("train_loss", [])
+        for i in range(self._checked, len(losses)):
+            if math.isnan(losses[i]):
+                step = self._first_step + i + 1
+                cause = "the data or the first weights hold NaN or infinity" if step == 1 else (
+                    f"lr={self._lr():g} is likely too large"
+                )  # fmt: skip
+                raise FloatingPointError(f"[fit] loss is NaN at step {step} (epoch {self.epoch + 1}): {cause}")
+        self._checked = len(losses)
+
+    def _lr(self) -> float:
+        """The optimizer's learning rate; NaN where it does not tell."""
+        lr = getattr(self.optim, "lr", math.nan)
+        return float(lr) if isinstance(lr, int | float) else math.nan
+
+    # ---- beside training ------------------------------------------------------------------------------------------
+
+    def _tell(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
+
+    def _write_checkpoint(self, path: checkpoint.Path) -> None:
+        arrays, metadata = self.model.describe()
+        metadata["training"] = {
+            "epochs": self.epoch,
+            "steps": self.train_batch_idx,
+            "random": random.get_state(),
+            "history": self.history.to_dict(),
+        }
+        if hasattr(self.optim, "state_dict"):
+            state, metadata["training"]["optimizer"] = checkpoint.pack(self.optim.state_dict())
+            arrays |= state
+        checkpoint.write(path, arrays, metadata)
+
+    def _open_bar(self) -> Any:
+        terminal = sys.stderr is not None and sys.stderr.isatty()
+        if not (terminal if self.progress is None else self.progress):
+            return None
+        from tqdm.auto import tqdm
+
+        total = None if self.num_train_batches is None else self.num_train_batches * self.max_epochs
+        return tqdm(total=total, initial=self.train_batch_idx, unit="batch", mininterval=0.2)
+
+    def _show(self) -> None:
+        """Move the bar on; its text is made when it is drawn, not in every step."""
+        if self._bar.update():
+            rate, size = self._bar.format_dict["rate"] or 0.0, self._batch_size
+            parts = [f"loss {self._meter.means()['train_loss']:.4g}"]
+            if "val_acc" in self.history:
+                parts.append(f"val_acc {self.history.val_acc[-1]:.4f}")
+            self._bar.set_description(f"epoch {self.epoch + 1}/{self.max_epochs}", refresh=False)
+            self._bar.set_postfix_str(", ".join([*parts, f"{rate * size:,.0f} examples/s"]), refresh=False)
+
+
+class _Saved:
+    """The run in a checkpoint, looked through before anything is changed."""
+
+    def __init__(self, path: checkpoint.Path, seed: int | None) -> None:
+        self.arrays, metadata = checkpoint.read(path)
+        if metadata is None or "training" not in metadata:
+            raise ValueError(f"[fit] resume = {path} holds no run: give the file of Trainer(checkpoint=...)")
+        self.metadata, training = metadata, metadata["training"]
+        try:
+            self.epochs, self.steps = int(training["epochs"]), int(training["steps"])
+            a, b, c = training["random"]
+            self.random = (int(a), int(b), int(c))
+            self.history = History.from_dict(training["history"])
+            state = training.get("optimizer")
+            self.optimizer = None if state is None else checkpoint.unpack(self.arrays, state)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"[fit] resume = {path} holds a broken run: {error!r}") from error
+        if seed not in (None, self.history.seed):
+            raise ValueError(f"[fit] resume = {path} is a run of seed {self.history.seed}, not of the trainer's {seed}")
+
+
+def _draw_seed() -> int:
+    """A seed from the state of `fastnn.random`, of ten digits or less so that it can be typed."""
+    drawn = random.counters(random.Purpose.USER)
+    return zlib.crc32(f"{drawn['seed']} {drawn['step'].value} {drawn['ordinal']}".encode())
+
+
+def _length(loader: Any) -> int | None:
+    return len(loader) if hasattr(loader, "__len__") else None
+
+
+@contextmanager
+def _claim(*things: object) -> Iterator[None]:
+    with _busy_lock:
+        if any(id(thing) in _busy for thing in things):
+            raise RuntimeError("[fit] this model or trainer is at work already: wait for it, or train a copy.deepcopy")
+        _busy.update(map(id, things))
+    try:
+        yield
+    finally:
+        with _busy_lock:
+            _busy.difference_update(map(id, things))
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = _core.num_threads()
+    if count is not None:
+        _core.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if count is not None:
+            _core.set_num_threads(before)
