@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, autograd, data, functional, kernels, nn, optim
+from . import _core, autograd, data, functional, nn, optim
 from ._core import num_threads, set_num_threads
 from .autograd import no_grad
 from .data import ArrayData, DataLoader, DataModule, FashionMNIST, SyntheticRegression
@@ -73,7 +73,7 @@ __version__: str = _core.config()["version"]
 float32, float64, int32, int64, uint8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint8"))
 bool = np.dtype("bool")
 
-_ON_USE = ("callbacks", "plot", "record", "reference", "testing")  # modules that few programs need
+_ON_USE = ("callbacks", "kernels", "plot", "record", "reference", "testing")  # modules that few programs need
 
 
 def save(model: Model, path: Any) -> None:

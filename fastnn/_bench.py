@@ -13,7 +13,7 @@ import numpy as np
 
 import fastnn as fn
 from fastnn import kernels
-from fastnn.data.loader import Array
+from fastnn.dispatch import Array
 
 SHAPES = ("784-10@256", "784-256-10@256", "784-256-10@32", "784-512-512-10@128", "64-64-64-10@64")
 

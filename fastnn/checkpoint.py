@@ -3,17 +3,15 @@
 A file holds named arrays and one JSON object of metadata. Nothing in it is code: files from strangers are safe to read.
 """
 
-import hashlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import functional as F
+from .dispatch import Array
 from .tensor import Tensor
 
 Path = str | os.PathLike[str]
@@ -32,7 +30,7 @@ def atomic_write(path: Path, data: bytes) -> None:
     """
     target = os.path.realpath(path)  # a link stays a link
     folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -51,7 +49,7 @@ def atomic_write(path: Path, data: bytes) -> None:
             os.close(descriptor)
 
 
-def write(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> None:
+def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> None:
     """Write `arrays` and `metadata` (anything JSON can hold) to a safetensors file, atomically.
 
     Raises TypeError for metadata that JSON cannot hold and OSError when the file cannot be written.
@@ -66,11 +64,11 @@ def write(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str,
 
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(metadata, sort_keys=True)
-    header = {"fastnn": text, "sha256": _digest(contiguous, text)}
-    atomic_write(path, save(contiguous, header))
+    # One entry, because safetensors writes several in random order: the same model gives the same file.
+    atomic_write(path, save(contiguous, {"fastnn": f"{_digest(contiguous, text)} {text}"}))
 
 
-def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any] | None]:
+def read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
     """Arrays and metadata of a safetensors file; the metadata is None for a file that fastnn did not write.
 
     Raises OSError when the file cannot be read, ValueError when it is no whole safetensors file, holds a type that
@@ -89,10 +87,11 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any] | None]:
         raise ValueError(f"[load] {name} is not a whole safetensors file of NumPy's types: {error}") from error
     if "fastnn" not in header:
         return arrays, None
-    if header.get("sha256") != _digest(arrays, header["fastnn"]):
+    digest, _, text = header["fastnn"].partition(" ")
+    if digest != _digest(arrays, text):
         raise ValueError(f"[load] {name} does not match its checksum: it was damaged or edited; use another copy")
     try:
-        metadata = json.loads(header["fastnn"])
+        metadata = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"[load] {name} has broken metadata: {error}") from error
     if not isinstance(metadata, dict):
@@ -100,13 +99,13 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any] | None]:
     return arrays, metadata
 
 
-def pack(state_dict: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def pack(state_dict: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Any]]:
     """An optimizer's state as arrays named ``optimizer/0/momentum_buffer``, and the rest of it for the metadata."""
     if not isinstance(state_dict.get("state"), Mapping):
         raise TypeError(
             "[checkpoint] the optimizer's state_dict() has no 'state' by parameter number, as PyTorch's has"
         )
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Array] = {}
     numbers: dict[str, dict[str, Any]] = {}
     for number, values in state_dict["state"].items():
         numbers[str(number)] = {key: value for key, value in values.items() if not isinstance(value, Tensor)}
@@ -115,7 +114,7 @@ def pack(state_dict: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[s
     return arrays, {**state_dict, "state": numbers}
 
 
-def unpack(arrays: Mapping[str, NDArray[Any]], rest: Mapping[str, Any]) -> dict[str, Any]:
+def unpack(arrays: Mapping[str, Array], rest: Mapping[str, Any]) -> dict[str, Any]:
     """What `pack` was given."""
     state: dict[int, dict[str, Any]] = {int(number): dict(values) for number, values in rest["state"].items()}
     for name, array in arrays.items():
@@ -125,8 +124,10 @@ def unpack(arrays: Mapping[str, NDArray[Any]], rest: Mapping[str, Any]) -> dict[
     return {**rest, "state": state}
 
 
-def _digest(arrays: Mapping[str, NDArray[Any]], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
+def _digest(arrays: Mapping[str, Array], text: str) -> str:
+    from hashlib import sha256
+
+    digest = sha256(text.encode())
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from . import _core, checkpoint, nn, optim
 from . import functional as F
 from .autograd import no_grad
 from .data import DataLoader
 from .data.loader import Column
-from .dispatch import wrap
+from .dispatch import Array, wrap
 from .tensor import Tensor
 
 Batch = Sequence[Any]
@@ -97,7 +96,7 @@ class Model(nn.Module):
 
     # ---- predictions ----------------------------------------------------------------------------------------------
 
-    def predict(self, X: ArrayLike | Tensor, batch_size: int = 1024) -> NDArray[Any]:
+    def predict(self, X: Any, batch_size: int = 1024) -> Array:
         """Predictions for the rows of `X`: classes (n,), int64, or for regression values in the rank of the targets.
 
         `X` is an array, a frame or a Tensor of numbers, and becomes the dtype of the parameters. uint8 is scaled as in
@@ -109,13 +108,13 @@ class Model(nn.Module):
         values = self._outputs(X, batch_size, lambda values: values)
         return values[:, 0] if self._target_ndim == 1 and values.shape[1:] == (1,) else values
 
-    def predict_proba(self, X: ArrayLike | Tensor, batch_size: int = 1024) -> NDArray[Any]:
+    def predict_proba(self, X: Any, batch_size: int = 1024) -> Array:
         """Probabilities (n, classes) for the rows of `X`; TypeError for a model that does not classify."""
         if not self.classifies:
             raise TypeError(f"[predict_proba] {type(self).__name__} gives values, not classes: use predict")
         return self._outputs(X, batch_size, lambda logits: F.softmax(logits, 1))
 
-    def _outputs(self, X: Any, batch_size: int, finish: Callable[[Tensor], Tensor]) -> NDArray[Any]:
+    def _outputs(self, X: Any, batch_size: int, finish: Callable[[Tensor], Tensor]) -> Array:
         if batch_size < 1:
             raise ValueError(f"[predict] batch_size = {batch_size} must be at least 1")
         array = X._array if isinstance(X, Tensor) else np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X)
@@ -134,7 +133,7 @@ class Model(nn.Module):
                 module.training = mode
         return np.concatenate(parts)
 
-    def _input(self, rows: NDArray[Any]) -> Tensor:
+    def _input(self, rows: Array) -> Tensor:
         weights = (p for p in self.parameters() if not isinstance(p, nn.UninitializedParameter))
         dtype = next((p.dtype for p in weights if p.dtype.kind == "f"), np.dtype("float32"))
         if rows.dtype != np.uint8:
@@ -149,7 +148,7 @@ class Model(nn.Module):
 
     # ---- files ----------------------------------------------------------------------------------------------------
 
-    def describe(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    def describe(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """What `save` writes: arrays, and metadata that `fastnn.load` makes the model from."""
         arguments = self._arguments
         if arguments and "lr" in arguments and isinstance(self.lr, int | float):  # it may have been changed since
@@ -183,7 +182,7 @@ class Model(nn.Module):
         """
         return self._restore(*checkpoint.read(path))
 
-    def _restore(self, arrays: dict[str, NDArray[Any]], metadata: dict[str, Any] | None) -> Self:
+    def _restore(self, arrays: dict[str, Array], metadata: dict[str, Any] | None) -> Self:
         target_ndim, divisor = (metadata or {}).get("target_ndim"), (metadata or {}).get("uint8_divisor")
         if not (isinstance(target_ndim, int | None) and isinstance(divisor, float | None)):
             raise ValueError(f"[load] metadata has target_ndim {target_ndim!r} and uint8_divisor {divisor!r}")
@@ -231,7 +230,7 @@ class LinearRegression(Model):
         """Weight (num_outputs, features) and bias (num_outputs,), sharing memory."""
         return self.net.weight.data, self.net.bias.data
 
-    def solve(self, data: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def solve(self, data: Any) -> tuple[Array, Array]:
         """Fit the training data of `data` at once; returns weight and bias in float64, and takes them over.
 
         The least-squares solution by singular values (LAPACK's gelsd), of centred columns scaled to one length, so that

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import _core, checkpoint, dispatch, nn, random, record
+from . import _core, checkpoint, dispatch, nn, random
 from . import functional as F
 from .autograd import no_grad
 from .callbacks import Callback
@@ -250,8 +250,9 @@ class Trainer:
         """Add a number, or a Tensor of one element, to the epoch's mean of `name`, weighted by the batch's examples."""
         if isinstance(value, Tensor) and value.numel() != 1:
             raise ValueError(f"[log] {name} is a Tensor of shape {value.shape}, not one number: use its mean()")
-        if dispatch.state.recorder is not None:
-            record.log(name, value)
+        recorder = dispatch.state.recorder
+        if recorder is not None:
+            recorder.log(name, value if isinstance(value, Tensor) else F.tensor(value))
         elif self._fitting:
             self._meter.add(name, value, self._batch_size)
 

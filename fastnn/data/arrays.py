@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import kernels
-from fastnn.dispatch import wrap
+from fastnn import _core
+from fastnn.dispatch import Array, wrap
 from fastnn.tensor import Tensor
 
-from .loader import Array, ArrayDataset, Column, DataLoader
+from .loader import ArrayDataset, Column, DataLoader
 from .module import DataModule
 
 _SPLIT_EPOCH = 2**44 - 1  # the last there is: no epoch of training shuffles as the split did
@@ -144,7 +144,7 @@ def _split(y: Array, fraction: float, stratify: bool, seed: int) -> tuple[Array,
     count = max(1, round(n * fraction))
     if count == n:
         raise ValueError(f"[ArrayData] val={fraction} leaves nothing to train on: there are {n} rows")
-    order: Array = kernels.permutation(n, seed=seed, epoch=_SPLIT_EPOCH)
+    order: Array = _core.permutation(n, seed=seed, epoch=_SPLIT_EPOCH)
     if stratify:
         if y.dtype.kind == "f":
             raise ValueError(f"[ArrayData] stratify needs labels, but y has dtype {y.dtype}: y.astype('int64')")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.dispatch import wrap
+from fastnn.dispatch import Array, wrap
 from fastnn.tensor import Tensor
 
 from . import published
-from .loader import Array, ArrayDataset, Column, DataLoader
+from .loader import ArrayDataset, Column, DataLoader
 from .module import DataModule
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from numpy.typing import NDArray
+from fastnn.dispatch import Array
 
 from .idx import read_idx, write_idx
 from .published import Published
@@ -22,7 +22,7 @@ _APT_TIMEOUT = 300  # seconds for one call of apt-get
 class Found(NamedTuple):
     """Arrays by file name, the source that served them in words, and the folder where they lie now (None: nowhere)."""
 
-    arrays: dict[str, NDArray[Any]]
+    arrays: dict[str, Array]
     source: str
     folder: Path | None
 
@@ -98,7 +98,7 @@ def _folders(published: Published, root: str | os.PathLike[str] | None) -> Itera
     yield f"the Debian package {published.debian_package}", Path(published.debian_folder)
 
 
-def _load(published: Published, folder: Path) -> dict[str, NDArray[Any]]:
+def _load(published: Published, folder: Path) -> dict[str, Array]:
     """All arrays from one folder, each file plain or gzipped."""
     arrays = {}
     for name, sha256 in published.files.items():
@@ -111,7 +111,7 @@ def _load(published: Published, folder: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _keep(published: Published, arrays: dict[str, NDArray[Any]]) -> Path | None:
+def _keep(published: Published, arrays: dict[str, Array]) -> Path | None:
     """Puts verified arrays into the cache, decompressed, so that the next start reads them at once."""
     folder = cache_folder() / published.name
     try:

@@ -5,14 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastnn import kernels
-from fastnn.dispatch import run, wrap
+from fastnn import _core
+from fastnn.dispatch import Array, run, wrap
 from fastnn.random import Purpose, counters
 from fastnn.tensor import Tensor
-
-Array = NDArray[Any]
 
 
 class Column:
@@ -129,7 +126,7 @@ class DataLoader:
         rows = self.dataset.rows
         if not self.shuffle:
             return np.arange(len(self.dataset), dtype=np.int64) if rows is None else rows
-        order: Array = kernels.permutation(len(self.dataset), seed=self._seed(), epoch=epoch)
+        order: Array = _core.permutation(len(self.dataset), seed=self._seed(), epoch=epoch)
         return order if rows is None else rows[order]
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:

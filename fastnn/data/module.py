@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from fastnn.dispatch import Array
 from fastnn.tensor import Tensor
 
-from .loader import Array, DataLoader
+from .loader import DataLoader
 
 
 class DataModule:

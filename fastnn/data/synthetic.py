@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastnn.dispatch import constant, run, wrap
+from fastnn.dispatch import Array, constant, run, wrap
 from fastnn.random import Purpose, counters
 from fastnn.tensor import Tensor
 
-from .loader import Array, DataLoader
+from .loader import DataLoader
 from .module import DataModule
 
 

@@ -4,7 +4,6 @@ The counter and its words are laid out in csrc/array/philox.h.
 """
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 
@@ -79,6 +78,8 @@ def normal(
 
     float32: of ``(word + 0.5) * 2**-32``; float64: of ``(53 bits + 0.5) * 2**-53``. (Wichura, algorithm AS 241, 1988.)
     """
+    from statistics import NormalDist
+
     count = math.prod(shape)
     if dtype == "float64":
         p = _uniform01(count, seed, purpose, step, ordinal, True) + 2.0**-54
