@@ -1,0 +1,87 @@
+"""One contract: the same kernels, under the same names and signatures, in C++, in the specification and in Python."""
+
+import ast
+import doctest
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastnn import _core, kernels, reference
+from kernels.cases import CASES
+
+CSRC = Path(__file__).parents[2] / "csrc"
+
+
+def declared() -> dict[str, str]:
+    """The kernels of KernelTable in csrc/kernels/kernels.h, and the file that is to hold each."""
+    text = (CSRC / "kernels" / "kernels.h").read_text()
+    table = re.search(r"struct KernelTable \{(.*?)\n\};", text, re.DOTALL)
+    assert table
+    files: dict[str, str] = {}
+    for file, names in re.findall(r"// (cpu/\w+\.cpp)|Kernel<\w+> ([^;]+);", table[1]):
+        if file:
+            current = file
+        files |= dict.fromkeys(re.split(r",\s*", names), current) if names else {}
+    return files
+
+
+DECLARED = declared()
+
+
+def test_kernels_have_the_same_names_everywhere() -> None:
+    specified = {
+        name for name, function in inspect.getmembers(reference, inspect.isfunction) if not name.startswith("_")
+    }
+    native = {name for name, function in inspect.getmembers(_core, inspect.isroutine) if not name.startswith("_")}
+    services = {"empty", "num_threads", "set_num_threads", "config"}
+    assert set(DECLARED) == specified == set(kernels.__all__)
+    assert set(DECLARED) <= native
+    assert services <= native
+
+
+def test_every_kernel_has_a_case() -> None:
+    assert {case.kernel for case in CASES} == set(DECLARED)
+
+
+@pytest.mark.parametrize("file", sorted(set(DECLARED.values())))
+def test_files_hold_the_kernels_that_the_contract_gives_them(file: str) -> None:
+    names = sorted(name for name, home in DECLARED.items() if home == file)
+    assert sorted(re.findall(r"\btable\.(\w+) = ", (CSRC / file).read_text())) == names
+    specification = f"fastnn.reference.{Path(file).stem}"
+    assert {getattr(reference, name).__module__ for name in names} == {specification}
+
+
+def defaults(function: object) -> list[tuple[str, str, object]]:
+    """Name, kind and default of each parameter."""
+    return [(p.name, p.kind.name, p.default) for p in inspect.signature(function).parameters.values()]
+
+
+def native_defaults(name: str) -> list[tuple[str, str, object]]:
+    """The same from the first line of the docstring that pybind11 writes."""
+    line = getattr(_core, name).__doc__.splitlines()[0]
+    (function,) = ast.parse(f"def {line}: ...").body
+    assert isinstance(function, ast.FunctionDef)
+    a = function.args
+    positional = [None] * (len(a.args) - len(a.defaults)) + a.defaults
+    pairs = [(arg.arg, "POSITIONAL_OR_KEYWORD", value) for arg, value in zip(a.args, positional, strict=True)]
+    pairs += [(arg.arg, "KEYWORD_ONLY", value) for arg, value in zip(a.kwonlyargs, a.kw_defaults, strict=True)]
+    return [(n, kind, ast.literal_eval(value) if value else inspect.Parameter.empty) for n, kind, value in pairs]
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_signatures_agree(name: str) -> None:
+    assert defaults(getattr(kernels, name)) == defaults(getattr(reference, name)) == native_defaults(name)
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_kernel_is_documented_and_its_examples_run_natively(name: str) -> None:
+    kernel = getattr(kernels, name)
+    assert kernel.__doc__ == getattr(reference, name).__doc__
+    assert kernel.__doc__
+    assert kernel.__doc__.splitlines()[0].endswith(".")
+    example = doctest.DocTestParser().get_doctest(kernel.__doc__, vars(kernels) | {"np": np}, name, None, None)
+    report: list[str] = []
+    assert doctest.DocTestRunner().run(example, out=report.append).failed == 0, "".join(report)

@@ -1,0 +1,317 @@
+"""What memory an array has decides nothing: the bits are those of the contiguous copy, or there is an error.
+
+Operands of every case in every layout; results into `out`; operands and results that overlap.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnn import kernels
+from kernels.cases import CASES, Call, Case
+from kernels.comparing import same_bits
+from kernels.sampling import Array
+
+WITH_OPERANDS = [case for case in CASES if case.seeded().arrays]
+every_case_with_operands = pytest.mark.parametrize("case", WITH_OPERANDS, ids=str)
+every_case_with_out = pytest.mark.parametrize("case", [case for case in CASES if case.takes_out], ids=str)
+every_case_with_both = pytest.mark.parametrize("case", [case for case in WITH_OPERANDS if case.takes_out], ids=str)
+updates = pytest.mark.parametrize("case", [case for case in CASES if case.written], ids=str)
+
+# Labels and indices are copied before anything is written.
+COPIED = {"indices", "rows", "columns", "labels"}
+
+
+def unlike(dtype: np.dtype) -> np.dtype:
+    return np.dtype("float64" if dtype == np.float32 else "float32")
+
+
+def sliced(x: Array) -> Array:
+    """Every second element of every axis of a larger array."""
+    larger = np.zeros([2 * n + 1 for n in x.shape], x.dtype)
+    view = larger[(*(slice(1, None, 2),) * x.ndim, ...)]
+    view[...] = x
+    return view
+
+
+def shifted(x: Array) -> Array:
+    """Contiguous, but one element away from an aligned address."""
+    larger = np.empty(x.size + 1, x.dtype)
+    larger[1:] = x.ravel()
+    return larger[1:].reshape(x.shape)
+
+
+def transposed(x: Array) -> Array:
+    """The first axis moved in front of the last in memory."""
+    return np.moveaxis(np.moveaxis(x, 0, -1).copy(), -1, 0) if x.ndim else x
+
+
+def fortran(x: Array) -> Array:
+    return x.copy(order="F")
+
+
+def backwards(x: Array) -> Array:
+    reverse = (*(slice(None, None, -1),) * x.ndim, ...)
+    return x[reverse].copy()[reverse]
+
+
+def broadcast(axis: int) -> Callable[[Array], Array]:
+    """The first element along `axis` for all of them."""
+
+    def view(x: Array) -> Array:
+        if not x.ndim or not x.size:
+            return x
+        return np.broadcast_to(np.take(x, [0], axis=axis), x.shape)
+
+    return view
+
+
+def read_only(x: Array) -> Array:
+    view = x.view()
+    view.flags.writeable = False
+    return view
+
+
+def mapped(folder: Path) -> Callable[[Array], Array]:
+    def view(x: Array) -> Array:
+        if not x.size:
+            return x
+        path = folder / str(len(list(folder.iterdir())))
+        x.tofile(path)
+        return np.memmap(path, x.dtype, "r", shape=x.shape)
+
+    return view
+
+
+LAYOUTS: dict[str, Callable[[Path], Callable[[Array], Array]]] = {
+    "fortran": lambda _: fortran,
+    "transposed": lambda _: transposed,
+    "backwards": lambda _: backwards,
+    "sliced": lambda _: sliced,
+    "shifted": lambda _: shifted,
+    "broadcast first": lambda _: broadcast(0),
+    "broadcast last": lambda _: broadcast(-1),
+    "read-only": lambda _: read_only,
+    "memory map": mapped,
+}
+
+
+def calls(case: Case) -> list[Call]:
+    """A few calls, of which at least one has elements."""
+    return [case.seeded(salt) for salt in range(4)] + [case.seeded(0, large=True)]
+
+
+def names(call: Call, case: Case) -> list[str]:
+    return [name for name in call.arrays if name not in case.written]
+
+
+@every_case_with_operands
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout_of_operands_changes_no_bit(case: Case, layout: str, tmp_path: Path) -> None:
+    view = LAYOUTS[layout](tmp_path)
+    for call in calls(case):
+        for chosen in [*([name] for name in names(call, case)), names(call, case)]:
+            arrays = call.arrays | {name: view(call.arrays[name]) for name in chosen}
+            copies = {name: np.array(x, order="C") for name, x in arrays.items()}
+            expected = case.run(kernels, Call(copies, call.scalars))
+            for actual, wanted in zip(case.run(kernels, Call(arrays, call.scalars)), expected, strict=True):
+                assert same_bits(actual, wanted), f"{case.name}({call}), {layout}: {', '.join(chosen)}"
+
+
+def refused(case: Case, call: Call, argument: str, **more: Array) -> None:
+    """The call raises an error that names the kernel and the argument, and changes nothing."""
+    arrays = call.arrays | more
+    before = {name: x.tobytes() for name, x in arrays.items()}
+    operation = case.kernel.removesuffix("_with_grad")
+    with pytest.raises((TypeError, ValueError), match=rf"^\[{operation}(_with_grad)?\] .*\b{argument}\b"):
+        getattr(kernels, case.kernel)(**arrays, **call.scalars)
+    assert {name: x.tobytes() for name, x in arrays.items()} == before
+
+
+def refusal(case: Case, call: Call, **more: Array) -> str | None:
+    """What the call's ValueError says, if it raises one."""
+    try:
+        getattr(kernels, case.kernel)(**call.arrays, **call.scalars, **more)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def byte_swapped(x: Array) -> Array:
+    return x.astype(x.dtype.newbyteorder())
+
+
+def unaligned(x: Array) -> Array:
+    memory = np.zeros(x.nbytes + 1, np.uint8)
+    view = memory[1:].view(x.dtype).reshape(x.shape)
+    view[...] = x
+    return view
+
+
+FOREIGN: dict[str, Callable[[Array], Array]] = {
+    "byte-swapped": byte_swapped,
+    "unaligned": unaligned,
+    "object": lambda x: np.zeros(x.shape, object),
+    "float16": lambda x: np.zeros(x.shape, np.float16),
+    "complex": lambda x: np.zeros(x.shape, complex),
+    "text": lambda x: np.zeros(x.shape, "U4"),
+    "dates": lambda x: np.zeros(x.shape, "datetime64[s]"),
+    "records": lambda x: np.zeros(x.shape, [("x", "float32")]),
+}
+
+
+@every_case_with_operands
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_foreign_array_is_refused_by_name(case: Case, foreign: str) -> None:
+    call = case.seeded(large=True)
+    for name, x in call.arrays.items():
+        if x.dtype.itemsize == 1 and foreign in ("byte-swapped", "unaligned"):
+            continue  # a byte has no order and no alignment
+        refused(case, call, name, **{name: FOREIGN[foreign](x)})
+
+
+def mixed_operands() -> list[Any]:
+    """Each floating-point operand of a case that has several."""
+    pairs = []
+    for case in WITH_OPERANDS:
+        floats = [name for name, x in case.seeded().arrays.items() if x.dtype.kind == "f"]
+        pairs += [pytest.param(case, name, id=f"{case}-{name}") for name in floats if len(floats) > 1]
+    return pairs
+
+
+@pytest.mark.parametrize(("case", "operand"), mixed_operands())
+def test_operand_of_another_dtype_is_refused_by_name(case: Case, operand: str) -> None:
+    call = case.seeded()
+    x = call.arrays[operand]
+    refused(case, call, operand, **{operand: np.zeros(x.shape, unlike(x.dtype))})
+
+
+# ---- out ------------------------------------------------------------------------------------------------------
+
+
+@every_case_with_out
+def test_result_goes_to_out(case: Case) -> None:
+    for call in calls(case):
+        (expected,) = case.run(kernels, call)
+        out = np.full(expected.shape, 77, expected.dtype)
+        (result,) = case.run(kernels, call, out=out)
+        assert result is out
+        assert same_bits(out, expected), f"{case.name}({call}, out=...)"
+
+
+@every_case_with_out
+@pytest.mark.parametrize("layout", [sliced, fortran, backwards])
+def test_strided_out_is_filled_or_refused(case: Case, layout: Callable[[Array], Array]) -> None:
+    """Elementwise kernels write to any layout; others may ask for contiguous rows, and say so before they write."""
+    for call in calls(case):
+        (expected,) = case.run(kernels, call)
+        out = layout(np.full(expected.shape, 77, expected.dtype))
+        message = refusal(case, call, out=out)
+        if message is None:
+            assert same_bits(out, expected), f"{case.name}({call}, out=strided)"
+        else:
+            assert not case.elementwise, message
+            assert message.startswith(f"[{case.kernel}] out must "), message
+            assert np.all(out == np.asarray(77, out.dtype))
+
+
+@every_case_with_out
+def test_out_that_does_not_fit_is_refused(case: Case) -> None:
+    call = case.seeded(large=True)
+    (result,) = case.run(kernels, call)
+    fitting = np.full(result.shape, 77, result.dtype)
+    refused(case, call, "out", out=read_only(fitting))
+    refused(case, call, "out", out=byte_swapped(fitting.astype("int64" if fitting.itemsize == 1 else fitting.dtype)))
+    refused(case, call, "out", out=fitting.astype("uint16"))
+    if case.kernel == "cast":  # makes what out says, if x broadcasts to it
+        refused(case, call, "x", out=np.full((), 77, result.dtype))
+    else:
+        refused(case, call, "out", out=np.zeros(result.shape, unlike(result.dtype)))
+        refused(case, call, "out", out=np.full((1, *result.shape), 77, result.dtype))
+        refused(case, call, "out", out=np.full((*result.shape, 2), 77, result.dtype))
+    if result.size > 1:
+        one_place = np.lib.stride_tricks.as_strided(fitting, result.shape, (0,) * result.ndim, writeable=True)
+        refused(case, call, "out", out=one_place)
+
+
+def overlapping(x: Array, result: Array) -> tuple[Array, Array]:
+    """A copy of `x` and an array for the result that starts in its second element."""
+    size = max(x.itemsize, result.itemsize)
+    memory = np.zeros(x.nbytes + size + result.nbytes, np.uint8)
+    copy = memory[: x.nbytes].view(x.dtype).reshape(x.shape)
+    copy[...] = x
+    return copy, memory[size : size + result.nbytes].view(result.dtype).reshape(result.shape)
+
+
+@every_case_with_both
+def test_out_that_overlaps_an_operand_is_refused(case: Case) -> None:
+    call = case.seeded(large=True)
+    (result,) = case.run(kernels, call)
+    for name, x in call.arrays.items():
+        if name not in COPIED and x.nbytes > max(x.itemsize, result.itemsize) and result.size:
+            copy, out = overlapping(x, result)
+            refused(case, Call(call.arrays | {name: copy}, call.scalars), "out", out=out)
+
+
+@every_case_with_both
+def test_operand_as_out_is_exact_or_refused(case: Case) -> None:
+    """Elementwise kernels work in place; others refuse an operand as `out`, or give what the copy gives."""
+    for call in calls(case):
+        (expected,) = case.run(kernels, call)
+        for name, x in call.arrays.items():
+            if (x.shape, x.dtype) != (expected.shape, expected.dtype):
+                continue
+            place = x.copy()
+            moved = Call(call.arrays | {name: place}, call.scalars)
+            message = refusal(case, moved, out=place)
+            if message is None:
+                assert same_bits(place, expected), f"{case.name}({call}), {name} as out"
+            else:
+                assert not case.elementwise, message
+                assert message.startswith(f"[{case.kernel}] out overlaps {name}"), message
+                assert same_bits(place, x)
+
+
+# ---- operands that are written --------------------------------------------------------------------------------
+
+
+@updates
+def test_update_refuses_what_it_cannot_write(case: Case) -> None:
+    call = case.seeded(large=True)
+    for name in case.written:
+        x = call.arrays[name]
+        refused(case, call, name, **{name: read_only(x)})
+        refused(case, call, name, **{name: np.broadcast_to(x[:1], x.shape)})
+
+
+@updates
+@pytest.mark.parametrize("layout", [sliced, fortran, backwards])
+def test_update_of_strided_arrays_is_exact_or_refused(case: Case, layout: Callable[[Array], Array]) -> None:
+    call = case.seeded(large=True)
+    expected = case.run(kernels, call)
+    for name in case.written:
+        arrays = {key: x.copy() for key, x in call.arrays.items()} | {name: layout(call.arrays[name].copy())}
+        message = refusal(case, Call(arrays, call.scalars))
+        if message is None:
+            for key, wanted in zip(case.written, expected[-len(case.written) :], strict=True):
+                assert same_bits(arrays[key].copy(), wanted)
+        else:
+            assert re.match(rf"\[{case.kernel}\] {name} must (be C-contiguous|have contiguous rows)", message), message
+            assert all(same_bits(x.copy(), call.arrays[key]) for key, x in arrays.items())
+
+
+@updates
+def test_update_of_overlapping_arrays_is_refused(case: Case) -> None:
+    call = case.seeded(large=True)
+    for name in case.written:
+        for other, x in call.arrays.items():
+            if other != name:
+                place, view = overlapping(call.arrays[name], x)
+                view[...] = x
+                refused(case, call, name, **{name: place, other: view})
+                if x.shape == place.shape:
+                    refused(case, call, name, **{name: x, other: x})
