@@ -45,7 +45,7 @@ def lint(session: nox.Session) -> None:
     """Style of Python and C++; `-- --fix` mends what a tool can mend."""
     session.install(*tools("ruff", "clang-format"))
     fix = "--fix" in session.posargs
-    sources = sorted(str(path) for path in Path("csrc").rglob("*.*") if path.suffix in {".h", ".cpp", ".cu", ".cuh"})
+    sources = sorted(str(path) for path in Path("csrc").rglob("*.*") if path.suffix in {".h", ".cpp"})
     session.run("ruff", "check", *(["--fix"] if fix else []), ".")
     session.run("ruff", "format", *([] if fix else ["--check"]), ".")
     session.run("clang-format", *(["-i"] if fix else ["--dry-run", "-Werror"]), *sources)

@@ -154,7 +154,7 @@ def test_after_kill_at_any_time_a_whole_file_is_there(tmp_path: Path) -> None:
     )
     clock = random.Random(0)
     for _ in range(4):
-        process = subprocess.Popen([sys.executable, "-c", program, path])
+        process = subprocess.Popen([sys.executable, "-P", "-c", program, path])
         while not path.exists() and process.poll() is None:
             time.sleep(0.005)
         time.sleep(clock.uniform(0.0, 0.1))

@@ -109,4 +109,4 @@ def test_pyplot_and_the_backend_stay_untouched() -> None:
         "from fastnn import plot; plot.history({'val_acc': [1.0]})._repr_png_()\n"
         "assert 'matplotlib.pyplot' not in sys.modules and dict.__eq__(before, matplotlib.rcParams)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-P", "-c", program], check=True)

@@ -154,15 +154,15 @@ model.save(path + ".done")
 
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path: Path) -> None:
     """The kills fall anywhere, in the writing of a checkpoint too; which place it is may not matter."""
-    subprocess.run([sys.executable, "-c", PROGRAM, tmp_path / "whole"], check=True)
+    subprocess.run([sys.executable, "-P", "-c", PROGRAM, tmp_path / "whole"], check=True)
     path, clock = tmp_path / "killed", random.Random(0)
     for _ in range(6):
         written = path.stat().st_mtime_ns if path.exists() else 0
-        process = subprocess.Popen([sys.executable, "-c", PROGRAM, path])
+        process = subprocess.Popen([sys.executable, "-P", "-c", PROGRAM, path])
         while process.poll() is None and not (path.exists() and path.stat().st_mtime_ns > written):
             time.sleep(0.001)
         time.sleep(clock.uniform(0, 0.02))
         process.kill()
         process.wait()
-    subprocess.run([sys.executable, "-c", PROGRAM, path], check=True)
+    subprocess.run([sys.executable, "-P", "-c", PROGRAM, path], check=True)
     assert weights(fn.load(f"{path}.done")) == weights(fn.load(tmp_path / "whole.done"))

@@ -215,12 +215,13 @@ void bind_random(py::module_& m) {
     m.def(
         name,
         [=](const std::vector<int64_t>& shape, double first_value, double second_value, uint64_t seed, uint32_t purpose,
-            double step, uint32_t ordinal, const py::object& dtype, const OptionalArray& out, Threads threads) {
+            uint64_t step, uint32_t ordinal, const py::object& dtype, const OptionalArray& out, Threads threads) {
           Call call = make_call(name, threads);
           Result result(out);
           std::vector<int64_t> sides = shape_of(call, shape);
           eager::random(call, kernels().*kernel, dtype_of(call, dtype), static_cast<int>(sides.size()), sides.data(),
-                        {{first, first_value}, {second, second_value}}, {seed, purpose, step, ordinal}, result);
+                        {{first, first_value}, {second, second_value}},
+                        {seed, purpose, static_cast<double>(step), ordinal}, result);
           return result.take();
         },
         py::arg("shape"), py::kw_only(), py::arg(first) = a, py::arg(second) = b, py::arg("seed"),
@@ -231,11 +232,11 @@ void bind_random(py::module_& m) {
 
   m.def(
       "dropout",
-      [](const Array& x, double p, uint64_t seed, uint32_t purpose, double step, uint32_t ordinal,
+      [](const Array& x, double p, uint64_t seed, uint32_t purpose, uint64_t step, uint32_t ordinal,
          const OptionalArray& out, Threads threads) {
         Call call = make_call("dropout", threads);
         Result result(out);
-        eager::dropout(call, argument(call, "x", x), p, {seed, purpose, step, ordinal}, result);
+        eager::dropout(call, argument(call, "x", x), p, {seed, purpose, static_cast<double>(step), ordinal}, result);
         return result.take();
       },
       py::arg("x"), py::kw_only(), py::arg("p"), py::arg("seed"), py::arg("purpose") = 2, py::arg("step") = 0,

@@ -1,8 +1,7 @@
 // cross_entropy, mse_loss, accuracy. A loss and its gradient come from one pass; without grad only the loss is made.
 //
 // cross_entropy  the rows are in cross_entropy.h; the result is the sum of their losses, divided by the denominator
-// mse_loss       d = prediction - target: the loss is d d, or (d d) 0.5 with half; for mean the sum divided by the
-// count;
+// mse_loss       d = prediction - target: the loss is d d, or (d d) 0.5 with half; mean divides the sum by the count;
 //                grad d g with g = 2 / count, or 1 / count with half (the count is 1 unless mean), rounded once
 // accuracy       rows whose first largest logit (NaN is the largest) stands at the label, divided by the rows in double
 //

@@ -22,7 +22,7 @@ struct Matrix {
 
 // A result whose rows are contiguous; anything else would be half written through a copy.
 void require_rows(const Call& call, const View& out) {
-  if (out.shape[1] > 1 && out.strides[1] != 1)
+  if (count_of(out) > 0 && out.shape[1] > 1 && out.strides[1] != 1)
     raise<ValueError>(call.op, "out must have contiguous rows; its shape is ", ShapeOf(out));
 }
 

@@ -85,3 +85,28 @@ def test_kernel_is_documented_and_its_examples_run_natively(name: str) -> None:
     example = doctest.DocTestParser().get_doctest(kernel.__doc__, vars(kernels) | {"np": np}, name, None, None)
     report: list[str] = []
     assert doctest.DocTestRunner().run(example, out=report.append).failed == 0, "".join(report)
+
+
+# ---- what stands beside the kernels ---------------------------------------------------------------------------
+
+
+def test_empty_gives_aligned_memory() -> None:
+    x = _core.empty((3, 5))
+    assert (x.shape, x.dtype, x.flags.c_contiguous, x.ctypes.data % 64) == ((3, 5), np.float32, True, 0)
+    assert _core.empty((2, 0), "int64").dtype == np.int64
+    with pytest.raises(ValueError, match=r"\[empty\] shape"):
+        _core.empty((-1,))
+
+
+def test_number_of_threads_is_kept() -> None:
+    before = _core.num_threads()
+    assert before == _core.config()["threads"]
+    try:
+        _core.set_num_threads(1)
+        assert _core.num_threads() == _core.config()["threads"] == 1
+        for bad in (0, -1):
+            with pytest.raises(ValueError, match=rf"\[set_num_threads\] .*{bad}\b"):
+                _core.set_num_threads(bad)
+        assert _core.num_threads() == 1
+    finally:
+        _core.set_num_threads(before)

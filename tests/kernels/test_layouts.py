@@ -26,6 +26,18 @@ updates = pytest.mark.parametrize("case", [case for case in CASES if case.writte
 COPIED = {"indices", "rows", "columns", "labels"}
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if "out" not in case.written], ids=str)
+def test_result_is_a_fresh_contiguous_aligned_array(case: Case) -> None:
+    call = case.seeded(large=True)
+    results = case.run(kernels, call)
+    for result in results[: len(results) - len(case.written)]:
+        assert type(result) is np.ndarray
+        assert result.flags.c_contiguous
+        assert result.flags.writeable
+        assert result.ctypes.data % 64 == 0
+        assert not any(np.shares_memory(result, x) for x in call.arrays.values())
+
+
 def unlike(dtype: np.dtype) -> np.dtype:
     return np.dtype("float64" if dtype == np.float32 else "float32")
 
