@@ -235,5 +235,7 @@ def test_numpy_and_fastnn_do_the_same_step() -> None:
 
 
 def test_module_runs_as_the_command() -> None:
-    run = subprocess.run([sys.executable, "-P", "-m", "fastnn", "--version"], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-P", "-m", "fastnn", "--version"], capture_output=True, text=True, check=True
+    )
     assert re.fullmatch(r"fastnn \d+\.\d+\.\d+\n", run.stdout)

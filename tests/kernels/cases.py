@@ -312,7 +312,7 @@ _elementwise(NUMBERS, "negative abs sign", elementwise("x"))
 _elementwise(FLOATS, "sqrt", elementwise("x"))
 _elementwise(FLOATS, "exp", ranged(*_EXP, "x"), bounds.ulp(2))
 _elementwise(FLOATS, "log", ranged(*_LOG, "x"), bounds.ulp(2))
-_elementwise(FLOATS, "power", power, bounds.ulp(4))
+_elementwise(FLOATS, "power", power, bounds.ulp(2))
 _table(ALL, "cast", cast)
 
 _elementwise(FLOATS, "relu", elementwise("x"))
@@ -344,7 +344,7 @@ _table(
     bounds.cross_entropy,
 )
 _table(FLOATS, "mse_loss mse_loss_with_grad", squared_error, bounds.squared_error)
-_table(FLOATS, "accuracy", accuracy, bounds.ulp(1))
+_table(FLOATS, "accuracy", accuracy)
 
 _table(FLOATS, "sgd_update", sgd, bounds.sgd, written=("param",))
 _table(FLOATS, "sgd_update-momentum", functools.partial(sgd, momentum=True), bounds.sgd, written=("param", "velocity"))
