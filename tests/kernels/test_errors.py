@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ def refused(kernel: str, arguments: dict[str, Any], error: Any, words: str) -> N
 
 
 def rows(kernel_names: str, arguments: dict[str, Any], error: Any, words: str) -> list[Any]:
-    return [pytest.param(k, arguments, error, words, id=f"{k}: {words}") for k in kernel_names.split()]
+    plain = " ".join(re.sub(r"\\b|\.\*|\\", " ", words).split())
+    return [pytest.param(k, arguments, error, words, id=f"{k}: {plain}") for k in kernel_names.split()]
 
 
 # ---- labels and indices ---------------------------------------------------------------------------------------
