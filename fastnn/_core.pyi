@@ -138,8 +138,8 @@ def config() -> dict:
 def cross_entropy(
     logits: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     target: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
-    *,
     weight: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    *,
     ignore_index: typing.SupportsInt | typing.SupportsIndex = -100,
     label_smoothing: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     reduction: str = "mean",
@@ -148,8 +148,8 @@ def cross_entropy(
 def cross_entropy_with_grad(
     logits: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     target: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
-    *,
     weight: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    *,
     ignore_index: typing.SupportsInt | typing.SupportsIndex = -100,
     label_smoothing: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     reduction: str = "mean",

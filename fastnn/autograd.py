@@ -96,7 +96,7 @@ class Node:
 
     def gradients(self, g: "Tensor") -> "Sequence[Tensor]":
         saved: Any = self.saved
-        return [rule(g, *[saved[name] for name in names]) for rule, names, _, _ in self.edges]
+        return [rule(g, *map(saved.__getitem__, names)) for rule, names, _, _ in self.edges]
 
     def release(self) -> None:
         """Frees the saved values. Without any, the node can be passed again, as in PyTorch."""
@@ -112,22 +112,19 @@ def track(operation: Operation, y: "Tensor", inputs: "tuple[Tensor | None, ...]"
     """`y`, put on the tape as the result of `operation` on `inputs` where one of them requires a gradient."""
     if not state.grad_enabled:
         return y
-    edges = []
-    for operand, entry in zip(inputs, operation.rules, strict=True):
-        if operand is not None and operand.requires_grad:
-            edges.append((*entry, operand if operand._node is None else operand._node, operand._array.shape))
-    if not edges:
-        return y
-    saved, versions = attributes, []
-    for edge in edges:
-        for name in edge[1]:
+    edges, saved, versions = [], attributes, []
+    for operand, (rule, names) in zip(inputs, operation.rules, strict=False):  # operands left out come last
+        if operand is None or not operand.requires_grad:
+            continue
+        edges.append((rule, names, operand if operand._node is None else operand._node, operand._array.shape))
+        for name in names:
             if name not in saved:
-                if name == "y":  # not y itself: it holds the node, and a cycle would keep both alive
-                    value = wrap(y._array, y._storage)
-                else:
-                    value = inputs[operation.positions[name]]
+                # y, but not itself: it holds the node, and a cycle would keep both alive
+                value: Any = wrap(y._array, y._storage) if name == "y" else inputs[operation.positions[name]]
                 saved[name] = value
                 versions.append((name, value._storage, value._storage.version))
+    if not edges:
+        return y
     node = Node()
     node.order = _next_order()
     node.operation = operation
@@ -185,7 +182,11 @@ def backward(root: "Tensor", gradient: "Tensor | None" = None, retain_graph: boo
     try:
         while queue:  # an operation is younger than its operands: by then all gradients of a node have come in
             _, node = heappop(queue)
-            _check_saved(node)
+            if node.saved is None:
+                raise _freed(node)
+            for name, storage, version in node.versions:
+                if storage.version != version or node.saved[name]._storage is not storage:
+                    raise _changed(node, name)
             for (_, _, target, shape), g in zip(node.edges, node.gradients(pending.pop(node)), strict=True):
                 if g._array.shape != shape:
                     g = sum_to(g, shape)
@@ -204,18 +205,18 @@ def backward(root: "Tensor", gradient: "Tensor | None" = None, retain_graph: boo
         state.grad_enabled = enabled
 
 
-def _check_saved(node: Node) -> None:
-    if node.saved is None:
-        raise RuntimeError(
-            f"[backward] the values that {node.name} kept are freed: a second backward through them needs "
-            "retain_graph=True in the first"
-        )
-    for name, storage, version in node.versions:
-        if storage.version != version or node.saved[name]._storage is not storage:
-            raise RuntimeError(
-                f"[backward] {name} of {node.name} was changed in place after the forward pass, "
-                "and its old value is needed: change a clone() instead"
-            )
+def _freed(node: Node) -> RuntimeError:
+    return RuntimeError(
+        f"[backward] the values that {node.name} kept are freed: a second backward through them needs "
+        "retain_graph=True in the first"
+    )
+
+
+def _changed(node: Node, name: str) -> RuntimeError:
+    return RuntimeError(
+        f"[backward] {name} of {node.name} was changed in place after the forward pass, "
+        "and its old value is needed: change a clone() instead"
+    )
 
 
 def _accumulate(leaves: "dict[Tensor, Tensor]", start: int) -> None:
@@ -225,10 +226,11 @@ def _accumulate(leaves: "dict[Tensor, Tensor]", start: int) -> None:
         if leaf.grad is not None:
             run("add", leaf.grad, g, out=leaf.grad)
             continue
-        serial = g._storage.serial
-        if serial <= start or serial in taken or not g._array.flags.c_contiguous:
+        storage = g._storage
+        whole = g._array is storage.array or g._array.flags.c_contiguous  # what kernels make is contiguous
+        if storage.serial <= start or storage in taken or not whole:
             g = run("cast", g)
-        taken.add(g._storage.serial)
+        taken.add(g._storage)
         leaf.grad = g
         if state.recorder is not None:
             state.recorder.gradient(leaf)

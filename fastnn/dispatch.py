@@ -7,6 +7,7 @@ What leaves the world of kernels (a printed loss, a NumPy array) goes through `e
 import functools
 import itertools
 import math
+import operator
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
@@ -29,16 +30,24 @@ _next_constant = itertools.count(-1, -1).__next__
 class Slot:
     """A scalar that varies from step to step: kernels read its `value` when they run, records keep the Slot.
 
+    It is given to kernels as it is, and taken there as the number that it holds.
+
     >>> lr = Slot(0.1)
     >>> lr.value = 0.05
-    >>> lr
-    Slot(0.05)
+    >>> lr, float(lr)
+    (Slot(0.05), 0.05)
     """
 
     __slots__ = ("value",)
 
     def __init__(self, value: float) -> None:
         self.value = value
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __index__(self) -> int:
+        return int(self.value)
 
     def __repr__(self) -> str:
         return f"Slot({self.value})"
@@ -110,11 +119,15 @@ class State(threading.local):
 state = State()
 
 _functions = vars(_core)
+_array_of = operator.attrgetter("_array")
 _new = object.__new__
 _tensor_class: Any = None
 
-# The operands that a kernel without result changes in place.
-_IN_PLACE = {"sgd_update": (0, 2), "adam_update": (0, 2, 3)}
+# What a kernel without result changes of its operands: param, and velocity where it is given; param and moments.
+_IN_PLACE: dict[str, Callable[[tuple[Any, ...]], tuple[Any, ...]]] = {
+    "sgd_update": lambda operands: operands[:1] if operands[-1] is None else operands[::2],
+    "adam_update": lambda operands: (operands[0], operands[2], operands[3]),
+}
 
 
 def register(tensor_class: type) -> None:
@@ -127,7 +140,12 @@ def wrap(array: Array, storage: Storage | None = None) -> Any:
     """A Tensor of `array`, without history; `storage` where the array is a view of memory that has one."""
     tensor = _new(_tensor_class)
     tensor._array = array
-    tensor._storage = Storage(array) if storage is None else storage
+    if storage is None:  # Storage(array), without the call: this is run for every result of every kernel
+        storage = _new(Storage)
+        storage.array = array
+        storage.serial = next_serial()
+        storage.version = 0
+    tensor._storage = storage
     tensor.requires_grad = False
     tensor.grad = None
     tensor._node = None
@@ -143,37 +161,38 @@ def run(kernel: str, *operands: T | None, out: T | None = None, **scalars: Any) 
 def run(kernel: str, *operands: Any, out: Any = None, **scalars: Any) -> Any:
     """Runs a kernel on Tensors; its results are Tensors without history.
 
-    `scalars` are the kernel's keyword arguments: numbers, Slots, shapes, names, or Tensors (`weight` of the losses).
-    `out` receives the result and is returned. In-place kernels return None.
+    `scalars` are the kernel's keyword arguments: numbers, Slots, shapes, names. `out` receives the result and is
+    returned. In-place kernels return None.
     """
     try:
-        arrays = [None if operand is None else operand._array for operand in operands]
+        arrays: Any = tuple(map(_array_of, operands))
     except AttributeError:
-        raise not_a_tensor(kernel, *operands) from None
-    keywords = scalars
-    for name, value in scalars.items():
-        if value.__class__ is Slot:
-            keywords = {**keywords, name: value.value}
-        elif isinstance(value, Handle):
-            keywords = {**keywords, name: value._array}
+        if not all(operand is None or isinstance(operand, Handle) for operand in operands):
+            raise not_a_tensor(kernel, *operands) from None
+        arrays = [None if operand is None else operand._array for operand in operands]
     recorder = state.recorder
     if out is not None:
-        _functions[kernel](*arrays, out=out._array, **keywords)
+        _functions[kernel](*arrays, out=out._array, **scalars)
         out._storage.version += 1
         if recorder is not None:
             recorder.kernel(kernel, operands, scalars, (out,), (out,))
         return out
-    array = _functions[kernel](*arrays, **keywords)
+    array = _functions[kernel](*arrays, **scalars)
     if array is None:
-        writes = [operands[i] for i in _IN_PLACE[kernel] if i < len(operands) and operands[i] is not None]
+        writes = _IN_PLACE[kernel](operands)
         for operand in writes:
             operand._storage.version += 1
         if recorder is not None:
-            recorder.kernel(kernel, operands, scalars, (), tuple(writes))
+            recorder.kernel(kernel, operands, scalars, (), writes)
         return None
-    result: Any = tuple(map(wrap, array)) if array.__class__ is tuple else wrap(array)
+    if array.__class__ is tuple:
+        results = tuple(map(wrap, array))
+        if recorder is not None:
+            recorder.kernel(kernel, operands, scalars, results, ())
+        return results
+    result = wrap(array)
     if recorder is not None:
-        recorder.kernel(kernel, operands, scalars, result if array.__class__ is tuple else (result,), ())
+        recorder.kernel(kernel, operands, scalars, (result,), ())
     return result
 
 

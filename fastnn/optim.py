@@ -56,6 +56,7 @@ class Optimizer:
         self.num_updates = 0
         self.param_groups: list[dict[str, Any]] = []
         self._members: list[_Member] = []
+        self._rates: list[tuple[dict[str, Any], Slot]] = []
         for entry in entries if isinstance(entries[0], dict) else [{"params": entries}]:
             if not isinstance(entry, dict) or "params" not in entry:
                 raise TypeError(f"[{name}] params must be Tensors or dicts with 'params', not {type(entry).__name__}")
@@ -71,6 +72,7 @@ class Optimizer:
                     raise ValueError(f"[{name}] params has a computed Tensor: only leaves keep a gradient")
             self.param_groups.append(group)
             slot = Slot(0.0)
+            self._rates.append((group, slot))
             self._members += [_Member(param, group, slot) for param in members]
         if len({id(member.param) for member in self._members}) < len(self._members):
             raise ValueError(f"[{name}] params names a parameter twice")
@@ -89,7 +91,8 @@ class Optimizer:
     @property
     def lr(self) -> float:
         """Learning rate of the first group in the latest update; before that, in the first."""
-        return _rate(self.param_groups[0], max(0, self.num_updates - 1))
+        lr = self.param_groups[0]["lr"]
+        return float(lr(max(0, self.num_updates - 1)) if callable(lr) else lr)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -98,8 +101,9 @@ class Optimizer:
 
     def advance(self) -> None:
         """Count an update, and set the numbers that vary from one to the next where the kernels read them."""
-        for member in self._members:
-            member.lr.value = _rate(member.group, self.num_updates)
+        for group, slot in self._rates:
+            lr = group["lr"]
+            slot.value = float(lr(self.num_updates) if callable(lr) else lr)
         self.num_updates += 1
 
     def step(self) -> None:
@@ -145,11 +149,6 @@ class Optimizer:
         self.num_updates = int(state_dict["num_updates"])
 
 
-def _rate(group: dict[str, Any], num_updates: int) -> float:
-    lr = group["lr"]
-    return float(lr(num_updates) if callable(lr) else lr)
-
-
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum, Nesterov's momentum and weight decay (torch.optim.SGD).
 
@@ -186,18 +185,17 @@ class SGD(Optimizer):
             )
 
     def _update(self, member: _Member) -> None:
-        group, velocity = member.group, None
+        group, state = member.group, member.state
+        operands: tuple[Any, ...] = (member.param, member.param.grad)
         dampening = group["dampening"]
         if group["momentum"] != 0:
-            velocity = member.state.get("momentum_buffer")
-            if velocity is None:  # the first gradient enters whole, as in PyTorch
-                velocity = member.state["momentum_buffer"] = F.zeros_like(member.param)
+            if "momentum_buffer" not in state:  # the first gradient enters whole, as in PyTorch
+                state["momentum_buffer"] = F.zeros_like(member.param)
                 dampening = 0.0
+            operands += (state["momentum_buffer"],)
         run(
             "sgd_update",
-            member.param,
-            member.param.grad,
-            velocity,
+            *operands,
             lr=member.lr,
             momentum=group["momentum"],
             dampening=dampening,

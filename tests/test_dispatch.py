@@ -63,11 +63,11 @@ def test_a_recorder_hears_operands_scalars_results_and_writes(heard):
     run("add", x, y, out=y)
     run("sgd_update", x, y, None, lr=lr)
     weight = F.tensor([1.0, 1.0])
-    loss = run("cross_entropy", F.tensor([[1.0, 0.0]]), F.tensor([0]), weight=weight)
+    loss = run("cross_entropy", F.tensor([[1.0, 0.0]]), F.tensor([0]), weight)
     assert heard[0] == ("multiply", (x, x), {}, (y,), ())
     assert heard[1] == ("add", (x, y), {}, (y,), (y,))
     assert heard[2] == ("sgd_update", (x, y, None), {"lr": lr}, (), (x,))
-    assert heard[3][2]["weight"] is weight
+    assert heard[3][1][2] is weight
     assert heard[3][3] == (loss,)
 
 

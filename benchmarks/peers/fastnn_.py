@@ -60,5 +60,5 @@ class FastnnTraining:
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
-            losses.append(loss.detach())
-        return np.array([loss.item() for loss in losses])
+            losses.append(loss.item())
+        return np.array(losses)

@@ -70,7 +70,7 @@ void bind_losses(py::module_& m) {
                       nullptr);
         return loss.take();
       },
-      py::arg("logits"), py::arg("target"), py::kw_only(), py::arg("weight") = py::none(),
+      py::arg("logits"), py::arg("target"), py::arg("weight") = py::none(), py::kw_only(),
       py::arg("ignore_index") = -100, py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_THREADS);
 
   m.def(
@@ -82,7 +82,7 @@ void bind_losses(py::module_& m) {
                       &grad);
         return py::make_tuple(loss.take(), grad.take());
       },
-      py::arg("logits"), py::arg("target"), py::kw_only(), py::arg("weight") = py::none(),
+      py::arg("logits"), py::arg("target"), py::arg("weight") = py::none(), py::kw_only(),
       py::arg("ignore_index") = -100, py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_THREADS);
 
   m.def(

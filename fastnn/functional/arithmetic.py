@@ -23,6 +23,11 @@ def promote(a: Value, b: Value) -> "tuple[Tensor, Tensor]":
 
     A number never widens a Tensor within its kind, and neither does a Tensor without dimensions.
     """
+    try:
+        if a._array.dtype is b._array.dtype:  # nearly always: NumPy makes each dtype once
+            return a, b
+    except AttributeError:
+        pass
     if not hasattr(a, "_storage"):
         if not hasattr(b, "_storage"):
             a = tensor(a)
@@ -64,12 +69,7 @@ def _from_array(value: Any) -> "Tensor":
 
 def _operands(a: Value, b: Value) -> "tuple[Tensor, Tensor]":
     """Operands of arithmetic; the small integers and bool compute as int64."""
-    try:
-        same = a._array.dtype is b._array.dtype
-    except AttributeError:
-        same = False
-    if not same:
-        a, b = promote(a, b)
+    a, b = promote(a, b)
     if a._array.dtype not in _ARITHMETIC:
         a, b = cast(a, INT64), cast(b, INT64)
     return a, b

@@ -31,8 +31,8 @@ def _scaled(grad: "Tensor", g: "Tensor") -> "Tensor":
 def cross_entropy(
     logits: "Tensor",
     target: "Tensor",
-    *,
     weight: "Tensor | None" = None,
+    *,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
@@ -49,16 +49,15 @@ def cross_entropy(
     1.4979
     """
     scalars: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction}
-    if weight is not None:
-        scalars["weight"] = weight
     if not (isinstance(logits, Handle) and isinstance(target, Handle)):
         raise not_a_tensor("cross_entropy", logits, target)
     if target.requires_grad and state.grad_enabled:
         raise ValueError("[cross_entropy] target requires a gradient, which this loss does not give: use detach()")
+    operands = (logits, target) if weight is None else (logits, target, weight)
     if not (logits.requires_grad and state.grad_enabled):
-        value: Tensor = run("cross_entropy", logits, target, **scalars)
+        value: Tensor = run("cross_entropy", *operands, **scalars)
         return value
-    loss, grad = run("cross_entropy_with_grad", logits, target, **scalars)
+    loss, grad = run("cross_entropy_with_grad", *operands, **scalars)
     return track(CROSS_ENTROPY, loss, (logits,), grad=grad)
 
 
@@ -72,7 +71,7 @@ def mse_loss(prediction: "Tensor", target: "Tensor", *, half: bool = False, redu
     tensor(2.)
     """
     prediction, target = promote(prediction, target)
-    if not (state.grad_enabled and (prediction.requires_grad or target.requires_grad)):
+    if not ((prediction.requires_grad or target.requires_grad) and state.grad_enabled):
         return run("mse_loss", prediction, target, half=half, reduction=reduction)
     loss, grad = run("mse_loss_with_grad", prediction, target, half=half, reduction=reduction)
     return track(MSE_LOSS, loss, (prediction, target), grad=grad)

@@ -48,7 +48,8 @@ def linear(x: "Tensor", weight: "Tensor", bias: "Tensor | None" = None) -> "Tens
     >>> linear(fn.tensor([[1.0, 2.0]]), fn.tensor([[3.0, 4.0]]), fn.tensor([-1.0]))
     tensor([[10.]])
     """
-    if x.ndim > 2 or x.ndim == 1:
+    if x.ndim not in (0, 2):
         y = linear(x.reshape(-1, x.shape[-1]), weight, bias)
         return y.reshape(x.shape[:-1] + y.shape[1:])
-    return track(LINEAR, run("linear", x, weight, bias), (x, weight, bias))
+    operands = (x, weight) if bias is None else (x, weight, bias)
+    return track(LINEAR, run("linear", *operands), operands)

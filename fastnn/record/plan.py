@@ -48,7 +48,7 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One kernel: what it reads, its `scalars` (numbers, Slots, Operands), what it gives and what it changes.
+    """One kernel: what it reads, its `scalars` (numbers, Slots, names), what it gives and what it changes.
 
     `kernel` is a name, or the forward or backward of a `Function`. A result that was there before (``out=``) is among
     `writes` as well. `where` is the line of the user's program.
@@ -121,7 +121,6 @@ class Plan:
         """A table: a line per kernel, with the roles and shapes of its operands."""
         rows = [("#", "kernel", "result", "operands", "scalars")]
         for i, step in enumerate(self.steps):
-            scalars = {k: self._show(v) if isinstance(v, Operand) else v for k, v in step.scalars.items()}
             results = step.results or step.writes
             rows.append(
                 (
@@ -129,7 +128,7 @@ class Plan:
                     step.name,
                     ", ".join(map(self._show, results)),
                     ", ".join(map(self._show, step.operands)),
-                    " ".join(f"{name}={value}" for name, value in scalars.items()),
+                    " ".join(f"{name}={value}" for name, value in step.scalars.items()),
                 )
             )
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -164,8 +163,7 @@ def _application(kernel: Callable[..., Any]) -> Application:
 
 
 def _numbers(step: Step) -> Iterator[int]:
-    values = (*step.operands, *step.scalars.values(), *step.results)
-    return (value.memory for value in values if isinstance(value, Operand))
+    return (operand.memory for operand in (*step.operands, *step.results) if operand is not None)
 
 
 def _same(a: Any, b: Any) -> bool:

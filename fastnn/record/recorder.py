@@ -125,7 +125,7 @@ class Recorder:
     ) -> None:
         """A kernel ran."""
         where = user_line()
-        plain = {name: self._scalar(value, where) for name, value in scalars.items()}
+        self._note_slots(scalars, where)
         read = tuple(None if operand is None else self._operand(operand, where) for operand in operands)
         written = tuple(self._operand(tensor, where) for tensor in writes)
         for operand in written:
@@ -133,7 +133,7 @@ class Recorder:
             if role in (Role.INPUT, Role.CONSTANT):
                 self._give_up(f"{kernel_name(kernel)} at {where} writes into {role.value} memory")
         given = written if results and writes else tuple(self._result(tensor, kernel, where) for tensor in results)
-        self.steps.append(Step(kernel, read, plain, given, written, where))
+        self.steps.append(Step(kernel, read, scalars, given, written, where))
 
     def escape(self, what: str) -> None:
         """A value left for Python."""
@@ -165,10 +165,10 @@ class Recorder:
         self.memory.append(memory)
         return number
 
-    def _scalar(self, value: Any, where: str) -> Any:
-        if isinstance(value, Slot) and self._slots.setdefault(value, value.value) != value.value:
-            self._give_up(f"a slot changed within the step, before {where}")
-        return self._operand(value, where) if isinstance(value, Tensor) else value
+    def _note_slots(self, scalars: dict[str, Any], where: str) -> None:
+        for value in scalars.values():
+            if isinstance(value, Slot) and self._slots.setdefault(value, value.value) != value.value:
+                self._give_up(f"a slot changed within the step, before {where}")
 
     def _result(self, tensor: Tensor, kernel: Any, where: str) -> Operand:
         storage = tensor._storage

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn.dispatch import Array, Slot, read_only, wrap
+from fastnn.dispatch import Array, read_only, wrap
 from fastnn.tensor import Tensor
 
 from .plan import Operand, Output, Plan, Role, Step
@@ -78,11 +78,8 @@ class Replayer:
     def _call(self, step: Step) -> Callable[[], None]:
         """A function that runs `step` on its views, with the values that Slots have by then."""
         operands = [None if operand is None else self._view(operand) for operand in step.operands]
-        scalars = {
-            name: self._view(value) if isinstance(value, Operand) else value for name, value in step.scalars.items()
-        }
+        scalars = dict(step.scalars)
         results = [self._view(operand) for operand in step.results]
-        slots = {name: value for name, value in scalars.items() if isinstance(value, Slot)}
         copied = not isinstance(step.kernel, str) or step.kernel in _WITHOUT_OUT
         function: Any = getattr(_core, step.kernel) if isinstance(step.kernel, str) else step.kernel
         if not isinstance(step.kernel, str):
@@ -91,7 +88,7 @@ class Replayer:
             scalars["out"] = results[0]
 
         def call() -> None:
-            made = function(*operands, **{**scalars, **{name: slot.value for name, slot in slots.items()}})
+            made = function(*operands, **scalars)
             if copied:
                 for result, array in zip(results, made if isinstance(made, tuple) else (made,), strict=True):
                     if array.shape != result.shape or array.dtype != result.dtype:

@@ -9,8 +9,8 @@ from fastnn.reference.softmax import log_softmax, softmax
 def cross_entropy_with_grad(
     logits: Array,
     target: Array,
-    *,
     weight: Array | None = None,
+    *,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
@@ -55,8 +55,8 @@ def cross_entropy_with_grad(
 def cross_entropy(
     logits: Array,
     target: Array,
-    *,
     weight: Array | None = None,
+    *,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
