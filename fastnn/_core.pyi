@@ -8,6 +8,8 @@ import numpy
 import typing
 
 __all__: list[str] = [
+    "Program",
+    "Slot",
     "abs",
     "accuracy",
     "adam_update",
@@ -71,6 +73,55 @@ __all__: list[str] = [
     "where",
 ]
 
+class Slot:
+    """
+    A scalar that varies from step to step: kernels read its `value` when they run, records keep the Slot.
+
+    >>> lr = Slot(0.1)
+    >>> lr.value = 0.05
+    >>> lr, float(lr)
+    (Slot(0.05), 0.05)
+    """
+    def __float__(self) -> float: ...
+    def __init__(self, value: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    def __repr__(self) -> str: ...
+    @property
+    def value(self) -> float: ...
+    @value.setter
+    def value(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+
+class Program:
+    """
+    Calls of kernels, kept to be run again and again without Python.
+    """
+    def __init__(self, outputs: collections.abc.Sequence[numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]]) -> None:
+        """
+        `outputs` are arrays of one floating-point element each, read after every step.
+        """
+    def __len__(self) -> int:
+        """
+        The number of kernels and functions.
+        """
+    def call(self, function: collections.abc.Callable) -> None:
+        """
+        Adds a Python function, called without arguments.
+        """
+    def record(self, function: collections.abc.Callable) -> None:
+        """
+        Calls `function` now; the kernels it calls are added instead of run. Arrays stay the caller's to keep.
+        """
+    def run(
+        self,
+        count: typing.SupportsInt | typing.SupportsIndex,
+        rows: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+        rows_to: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+        slots: collections.abc.Sequence[Slot] = [],
+        values: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]:
+        """
+        Runs `count` steps. Before each, a slice of `rows` is copied to `rows_to`, and `slots` are set from a row of `values`. Returns the outputs, (count, outputs) float64.
+        """
+
 def abs(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
@@ -81,6 +132,7 @@ def accuracy(
     logits: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     target: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
 ) -> typing.Any: ...
 def adam_update(
@@ -89,9 +141,9 @@ def adam_update(
     exp_avg: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     exp_avg_sq: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
-    lr: typing.SupportsFloat | typing.SupportsIndex,
-    correction1: typing.SupportsFloat | typing.SupportsIndex,
-    correction2: typing.SupportsFloat | typing.SupportsIndex,
+    lr: typing.SupportsFloat,
+    correction1: typing.SupportsFloat,
+    correction2: typing.SupportsFloat,
     beta1: typing.SupportsFloat | typing.SupportsIndex = 0.9,
     beta2: typing.SupportsFloat | typing.SupportsIndex = 0.999,
     eps: typing.SupportsFloat | typing.SupportsIndex = 1e-08,
@@ -143,6 +195,7 @@ def cross_entropy(
     ignore_index: typing.SupportsInt | typing.SupportsIndex = -100,
     label_smoothing: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     reduction: str = "mean",
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
 ) -> typing.Any: ...
 def cross_entropy_with_grad(
@@ -153,6 +206,8 @@ def cross_entropy_with_grad(
     ignore_index: typing.SupportsInt | typing.SupportsIndex = -100,
     label_smoothing: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     reduction: str = "mean",
+    out: tuple[numpy.ndarray[typing.Any, numpy.dtype[typing.Any]], numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]]
+    | None = None,
     num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
 ) -> tuple[typing.Any, typing.Any]: ...
 def divide(
@@ -168,7 +223,7 @@ def dropout(
     p: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
     purpose: typing.SupportsInt | typing.SupportsIndex = 2,
-    step: typing.SupportsInt | typing.SupportsIndex = 0,
+    step: typing.SupportsFloat = 0.0,
     ordinal: typing.SupportsInt | typing.SupportsIndex = 0,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
@@ -328,6 +383,7 @@ def mse_loss(
     *,
     half: bool = False,
     reduction: str = "mean",
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
 ) -> typing.Any: ...
 def mse_loss_with_grad(
@@ -336,6 +392,8 @@ def mse_loss_with_grad(
     *,
     half: bool = False,
     reduction: str = "mean",
+    out: tuple[numpy.ndarray[typing.Any, numpy.dtype[typing.Any]], numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]]
+    | None = None,
     num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
 ) -> tuple[typing.Any, typing.Any]: ...
 def multiply(
@@ -358,7 +416,7 @@ def normal(
     std: typing.SupportsFloat | typing.SupportsIndex = 1.0,
     seed: typing.SupportsInt | typing.SupportsIndex,
     purpose: typing.SupportsInt | typing.SupportsIndex = 0,
-    step: typing.SupportsInt | typing.SupportsIndex = 0,
+    step: typing.SupportsFloat = 0.0,
     ordinal: typing.SupportsInt | typing.SupportsIndex = 0,
     dtype: typing.Any = "float32",
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
@@ -447,7 +505,7 @@ def sgd_update(
     grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     velocity: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     *,
-    lr: typing.SupportsFloat | typing.SupportsIndex,
+    lr: typing.SupportsFloat,
     momentum: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     dampening: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
@@ -529,7 +587,7 @@ def uniform(
     high: typing.SupportsFloat | typing.SupportsIndex = 1.0,
     seed: typing.SupportsInt | typing.SupportsIndex,
     purpose: typing.SupportsInt | typing.SupportsIndex = 0,
-    step: typing.SupportsInt | typing.SupportsIndex = 0,
+    step: typing.SupportsFloat = 0.0,
     ordinal: typing.SupportsInt | typing.SupportsIndex = 0,
     dtype: typing.Any = "float32",
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,

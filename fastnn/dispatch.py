@@ -23,34 +23,9 @@ if TYPE_CHECKING:
 else:  # importing numpy.typing takes as long as importing all of fastnn
     Array = np.ndarray
 
+Slot = _core.Slot
 next_serial = itertools.count(1).__next__
 _next_constant = itertools.count(-1, -1).__next__
-
-
-class Slot:
-    """A scalar that varies from step to step: kernels read its `value` when they run, records keep the Slot.
-
-    It is given to kernels as it is, and taken there as the number that it holds.
-
-    >>> lr = Slot(0.1)
-    >>> lr.value = 0.05
-    >>> lr, float(lr)
-    (Slot(0.05), 0.05)
-    """
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: float) -> None:
-        self.value = value
-
-    def __float__(self) -> float:
-        return float(self.value)
-
-    def __index__(self) -> int:
-        return int(self.value)
-
-    def __repr__(self) -> str:
-        return f"Slot({self.value})"
 
 
 class Storage:

@@ -106,7 +106,7 @@ def counters(purpose: Purpose, name: str | None = None) -> dict[str, Any]:
 
     >>> manual_seed(1)
     >>> counters(Purpose.USER)
-    {'seed': 1, 'purpose': 0, 'step': Slot(0), 'ordinal': 0}
+    {'seed': 1, 'purpose': 0, 'step': Slot(0.0), 'ordinal': 0}
     >>> counters(Purpose.INIT, "net.0.weight")
     {'seed': 1, 'purpose': 1, 'step': 0, 'ordinal': 2196036238}
     """

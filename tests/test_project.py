@@ -42,7 +42,7 @@ INCLUDES = {
     "team": {"array", "team"},
     "kernels": {"array", "kernels"},
     "cpu": {"array", "kernels", "cpu"},
-    "eager": {"array", "kernels", "team", "eager"},
+    "eager": {"array", "kernels", "team", "engine", "eager"},
     "engine": {"array", "kernels", "team", "engine"},
     "bindings": {"array", "kernels", "team", "eager", "engine", "bindings"},
 }

@@ -101,7 +101,7 @@ void release_gil(void (*work)(void*), void* context) {
 Call make_call(const char* op, Threads threads) {
   if (threads && (*threads < 1 || *threads > max_threads))
     raise<ValueError>(op, "num_threads = ", *threads, " must be from 1 to ", max_threads);
-  return {op, threads.value_or(0), release_gil};
+  return {op, threads.value_or(0), release_gil, current_program()};
 }
 
 Argument argument(const Call& call, const char* name, const Array& array) {

@@ -21,10 +21,16 @@ struct Array {
   py::object object;
 };
 using OptionalArray = std::optional<Array>;
+
+// A number that Python changes and kernels read.
+struct Slot {
+  double value;
+};
 using Threads = std::optional<int>;
 
-// The call as the core sees it; work worth it runs without the GIL.
+// The call as the core sees it; work worth it runs without the GIL. Where this thread records a program, it goes there.
 Call make_call(const char* op, Threads threads);
+engine::Program* current_program();
 
 Argument argument(const Call& call, const char* name, const Array& array);
 // The same for an array that is written.
@@ -49,6 +55,7 @@ class Result : public Output {
 };
 
 void bind_elementwise(py::module_& m);
+void bind_program(py::module_& m);
 void bind_training(py::module_& m);
 
 }  // namespace fastnn::bindings
@@ -63,6 +70,31 @@ struct type_caster<fastnn::bindings::Array> {
     if (!source || source.is_none()) return false;
     value.object = reinterpret_borrow<object>(source);
     return true;
+  }
+};
+
+// A number, or a Slot, whose place the kernel is given.
+template <>
+struct type_caster<fastnn::Number> {
+  PYBIND11_TYPE_CASTER(fastnn::Number, const_name("typing.SupportsFloat"));
+  bool load(handle source, bool) {
+    if (!source) return false;
+    if (PyFloat_CheckExact(source.ptr())) {
+      value = {PyFloat_AS_DOUBLE(source.ptr()), nullptr};
+      return true;
+    }
+    if (isinstance<fastnn::bindings::Slot>(source)) {
+      double* place = &source.cast<fastnn::bindings::Slot&>().value;
+      value = {*place, place};
+      return true;
+    }
+    value = {PyFloat_AsDouble(source.ptr()), nullptr};
+    if (value.value != -1 || !PyErr_Occurred()) return true;
+    PyErr_Clear();
+    return false;
+  }
+  static handle cast(const fastnn::Number& number, return_value_policy, handle) {
+    return PyFloat_FromDouble(number.value);
   }
 };
 

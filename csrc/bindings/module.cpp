@@ -41,6 +41,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   kernels();  // An unknown FASTNN_ISA is an error at import, not in the middle of training.
   bind_elementwise(m);
   bind_training(m);
+  bind_program(m);
 
   m.def(
       "empty",

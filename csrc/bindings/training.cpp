@@ -9,6 +9,11 @@ namespace {
 
 const Argument* pointer(const std::optional<Argument>& argument) { return argument ? &*argument : nullptr; }
 
+// The places of two results, where the caller gives them.
+using OptionalPair = std::optional<std::pair<Array, Array>>;
+OptionalArray first(const OptionalPair& pair) { return pair ? OptionalArray(pair->first) : std::nullopt; }
+OptionalArray second(const OptionalPair& pair) { return pair ? OptionalArray(pair->second) : std::nullopt; }
+
 const char* text(const std::optional<std::string>& value) { return value ? value->c_str() : nullptr; }
 
 void bind_products(py::module_& m) {
@@ -64,66 +69,68 @@ void bind_losses(py::module_& m) {
   m.def(
       "cross_entropy",
       [](const Array& logits, const Array& target, const OptionalArray& weight, int64_t ignore_index,
-         double label_smoothing, const std::string& reduction, Threads threads) {
-        Result loss;
+         double label_smoothing, const std::string& reduction, const OptionalArray& out, Threads threads) {
+        Result loss(out);
         cross_entropy("cross_entropy", logits, target, weight, ignore_index, label_smoothing, reduction, threads, loss,
                       nullptr);
         return loss.take();
       },
       py::arg("logits"), py::arg("target"), py::arg("weight") = py::none(), py::kw_only(),
-      py::arg("ignore_index") = -100, py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_THREADS);
+      py::arg("ignore_index") = -100, py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_OUT);
 
   m.def(
       "cross_entropy_with_grad",
       [](const Array& logits, const Array& target, const OptionalArray& weight, int64_t ignore_index,
-         double label_smoothing, const std::string& reduction, Threads threads) {
-        Result loss, grad;
+         double label_smoothing, const std::string& reduction, const OptionalPair& out, Threads threads) {
+        Result loss(first(out)), grad(second(out));
         cross_entropy("cross_entropy", logits, target, weight, ignore_index, label_smoothing, reduction, threads, loss,
                       &grad);
         return py::make_tuple(loss.take(), grad.take());
       },
       py::arg("logits"), py::arg("target"), py::arg("weight") = py::none(), py::kw_only(),
-      py::arg("ignore_index") = -100, py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_THREADS);
+      py::arg("ignore_index") = -100, py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_OUT);
 
   m.def(
       "mse_loss",
-      [](const Array& prediction, const Array& target, bool half, const std::string& reduction, Threads threads) {
+      [](const Array& prediction, const Array& target, bool half, const std::string& reduction,
+         const OptionalArray& out, Threads threads) {
         Call call = make_call("mse_loss", threads);
-        Result loss;
+        Result loss(out);
         eager::mse_loss(call, argument(call, "prediction", prediction), argument(call, "target", target), half,
                         reduction.c_str(), loss, nullptr);
         return loss.take();
       },
       py::arg("prediction"), py::arg("target"), py::kw_only(), py::arg("half") = false, py::arg("reduction") = "mean",
-      FASTNN_THREADS);
+      FASTNN_OUT);
 
   m.def(
       "mse_loss_with_grad",
-      [](const Array& prediction, const Array& target, bool half, const std::string& reduction, Threads threads) {
+      [](const Array& prediction, const Array& target, bool half, const std::string& reduction, const OptionalPair& out,
+         Threads threads) {
         Call call = make_call("mse_loss", threads);
-        Result loss, grad;
+        Result loss(first(out)), grad(second(out));
         eager::mse_loss(call, argument(call, "prediction", prediction), argument(call, "target", target), half,
                         reduction.c_str(), loss, &grad);
         return py::make_tuple(loss.take(), grad.take());
       },
       py::arg("prediction"), py::arg("target"), py::kw_only(), py::arg("half") = false, py::arg("reduction") = "mean",
-      FASTNN_THREADS);
+      FASTNN_OUT);
 
   m.def(
       "accuracy",
-      [](const Array& logits, const Array& target, Threads threads) {
+      [](const Array& logits, const Array& target, const OptionalArray& out, Threads threads) {
         Call call = make_call("accuracy", threads);
-        Result result;
+        Result result(out);
         eager::accuracy(call, argument(call, "logits", logits), integers(call, "target", target), result);
         return result.take();
       },
-      py::arg("logits"), py::arg("target"), py::kw_only(), FASTNN_THREADS);
+      py::arg("logits"), py::arg("target"), py::kw_only(), FASTNN_OUT);
 }
 
 void bind_updates(py::module_& m) {
   m.def(
       "sgd_update",
-      [](const Array& param, const Array& grad, const OptionalArray& velocity, double lr, double momentum,
+      [](const Array& param, const Array& grad, const OptionalArray& velocity, Number lr, double momentum,
          double dampening, double weight_decay, bool nesterov, Threads threads) {
         Call call = make_call("sgd_update", threads);
         std::optional<Argument> v;
@@ -137,8 +144,8 @@ void bind_updates(py::module_& m) {
 
   m.def(
       "adam_update",
-      [](const Array& param, const Array& grad, const Array& exp_avg, const Array& exp_avg_sq, double lr,
-         double correction1, double correction2, double beta1, double beta2, double eps, double weight_decay,
+      [](const Array& param, const Array& grad, const Array& exp_avg, const Array& exp_avg_sq, Number lr,
+         Number correction1, Number correction2, double beta1, double beta2, double eps, double weight_decay,
          bool decoupled, Threads threads) {
         Call call = make_call("adam_update", threads);
         eager::adam_update(call, writable(call, "param", param), argument(call, "grad", grad),
@@ -215,31 +222,31 @@ void bind_random(py::module_& m) {
     m.def(
         name,
         [=](const std::vector<int64_t>& shape, double first_value, double second_value, uint64_t seed, uint32_t purpose,
-            uint64_t step, uint32_t ordinal, const py::object& dtype, const OptionalArray& out, Threads threads) {
+            Number step, uint32_t ordinal, const py::object& dtype, const OptionalArray& out, Threads threads) {
           Call call = make_call(name, threads);
           Result result(out);
           std::vector<int64_t> sides = shape_of(call, shape);
           eager::random(call, kernels().*kernel, dtype_of(call, dtype), static_cast<int>(sides.size()), sides.data(),
-                        {{first, first_value}, {second, second_value}},
-                        {seed, purpose, static_cast<double>(step), ordinal}, result);
+                        {{first, first_value}, {second, second_value}}, {seed, purpose, step, ordinal}, result);
           return result.take();
         },
         py::arg("shape"), py::kw_only(), py::arg(first) = a, py::arg(second) = b, py::arg("seed"),
-        py::arg("purpose") = 0, py::arg("step") = 0, py::arg("ordinal") = 0, py::arg("dtype") = "float32", FASTNN_OUT);
+        py::arg("purpose") = 0, py::arg("step") = Number{0}, py::arg("ordinal") = 0, py::arg("dtype") = "float32",
+        FASTNN_OUT);
   };
   random("uniform", "low", "high", 0.0, 1.0, &KernelTable::uniform);
   random("normal", "mean", "std", 0.0, 1.0, &KernelTable::normal);
 
   m.def(
       "dropout",
-      [](const Array& x, double p, uint64_t seed, uint32_t purpose, uint64_t step, uint32_t ordinal,
+      [](const Array& x, double p, uint64_t seed, uint32_t purpose, Number step, uint32_t ordinal,
          const OptionalArray& out, Threads threads) {
         Call call = make_call("dropout", threads);
         Result result(out);
-        eager::dropout(call, argument(call, "x", x), p, {seed, purpose, static_cast<double>(step), ordinal}, result);
+        eager::dropout(call, argument(call, "x", x), p, {seed, purpose, step, ordinal}, result);
         return result.take();
       },
-      py::arg("x"), py::kw_only(), py::arg("p"), py::arg("seed"), py::arg("purpose") = 2, py::arg("step") = 0,
+      py::arg("x"), py::kw_only(), py::arg("p"), py::arg("seed"), py::arg("purpose") = 2, py::arg("step") = Number{0},
       py::arg("ordinal") = 0, FASTNN_OUT);
 
   m.def(

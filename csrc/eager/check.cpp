@@ -126,8 +126,7 @@ View made_contiguous(const Call& call, const View& view, Buffer& memory) {
   if (is_contiguous(view)) return view;
   int64_t bytes = item_size(view.dtype);
   for (int i = 0; i < view.rank; ++i) bytes = checked_multiply(call.op, bytes, view.shape[i]);
-  memory = Buffer(bytes);
-  View whole = contiguous_view(memory.data(), view.dtype, view.rank, view.shape);
+  View whole = contiguous_view(take(call, bytes, memory), view.dtype, view.rank, view.shape);
   copy(call, view, whole);
   return whole;
 }
@@ -148,39 +147,80 @@ void read_all(const Integers& from, int64_t* to) {
   for (int64_t i = 0; i < from.count; ++i) to[i] = read_as<T>(from.data + i * from.stride);
 }
 
-Buffer copied(const Call& call, const Integers& from) {
-  Buffer buffer(checked_multiply(call.op, from.count, 8));
-  int64_t* to = as_int64(buffer);
+void copy_integers(const Integers& from, int64_t* to) {
   switch (from.size) {
-    case 1: from.is_signed ? read_all<int8_t>(from, to) : read_all<uint8_t>(from, to); break;
-    case 2: from.is_signed ? read_all<int16_t>(from, to) : read_all<uint16_t>(from, to); break;
-    case 4: from.is_signed ? read_all<int32_t>(from, to) : read_all<uint32_t>(from, to); break;
-    default: from.is_signed ? read_all<int64_t>(from, to) : read_all<uint64_t>(from, to); break;
+    case 1: return from.is_signed ? read_all<int8_t>(from, to) : read_all<uint8_t>(from, to);
+    case 2: return from.is_signed ? read_all<int16_t>(from, to) : read_all<uint16_t>(from, to);
+    case 4: return from.is_signed ? read_all<int32_t>(from, to) : read_all<uint32_t>(from, to);
+    default: return from.is_signed ? read_all<int64_t>(from, to) : read_all<uint64_t>(from, to);
   }
-  return buffer;
+}
+
+struct Labels {
+  const char* op;
+  Integers from;
+  int64_t classes;
+  bool may_ignore;
+  int64_t ignored;
+  int64_t* to;
+
+  void read() const {
+    copy_integers(from, to);
+    for (int64_t i = 0; i < from.count; ++i)
+      if ((to[i] < 0 || to[i] >= classes) && !(may_ignore && to[i] == ignored))
+        raise<ValueError>(op, from.name, "[", i, "] = ", to[i], " is not a class index: there are ", classes,
+                          " classes, 0 to ", classes - 1);
+  }
+};
+
+struct Indices {
+  const char* op;
+  Integers from;
+  int64_t size;
+  int64_t* to;
+
+  void read() const {
+    copy_integers(from, to);
+    for (int64_t i = 0; i < from.count; ++i) {
+      if (to[i] < -size || to[i] >= size)
+        raise<IndexError>(op, from.name, "[", i, "] = ", to[i], " is out of range for ", size, " rows");
+      if (to[i] < 0) to[i] += size;
+    }
+  }
+};
+
+template <class Reading>
+class ReadNode final : public engine::Node {
+ public:
+  explicit ReadNode(const Reading& reading) : reading_(reading) {}
+  Work work() const override { return {1, {1}, {static_cast<double>(reading_.from.count)}, 0, 0}; }
+  void run(int, int64_t, int64_t, std::byte*, std::byte*) const override { reading_.read(); }
+
+ private:
+  Reading reading_;
+};
+
+template <class Reading>
+const int64_t* read(const Call& call, const Reading& reading) {
+  if (call.program) call.program->add(std::make_unique<ReadNode<Reading>>(reading));
+  else reading.read();
+  return reading.to;
+}
+
+int64_t* take_integers(const Call& call, int64_t count, Buffer& memory) {
+  return reinterpret_cast<int64_t*>(take(call, checked_multiply(call.op, count, 8), memory));
 }
 
 }  // namespace
 
-Buffer copied_labels(const Call& call, const Integers& labels, int64_t classes, const int64_t* ignore) {
-  Buffer buffer = copied(call, labels);
-  const int64_t* label = as_int64(buffer);
-  for (int64_t i = 0; i < labels.count; ++i)
-    if ((label[i] < 0 || label[i] >= classes) && !(ignore && label[i] == *ignore))
-      raise<ValueError>(call.op, labels.name, "[", i, "] = ", label[i], " is not a class index: there are ", classes,
-                        " classes, 0 to ", classes - 1);
-  return buffer;
+const int64_t* read_labels(const Call& call, const Integers& labels, int64_t classes, const int64_t* ignore,
+                           Buffer& memory) {
+  int64_t* to = take_integers(call, labels.count, memory);
+  return read(call, Labels{call.op, labels, classes, ignore != nullptr, ignore ? *ignore : 0, to});
 }
 
-Buffer copied_indices(const Call& call, const Integers& indices, int64_t size) {
-  Buffer buffer = copied(call, indices);
-  int64_t* index = as_int64(buffer);
-  for (int64_t i = 0; i < indices.count; ++i) {
-    if (index[i] < -size || index[i] >= size)
-      raise<IndexError>(call.op, indices.name, "[", i, "] = ", index[i], " is out of range for ", size, " rows");
-    if (index[i] < 0) index[i] += size;
-  }
-  return buffer;
+const int64_t* read_indices(const Call& call, const Integers& indices, int64_t size, Buffer& memory) {
+  return read(call, Indices{call.op, indices, size, take_integers(call, indices.count, memory)});
 }
 
 }  // namespace fastnn

@@ -51,17 +51,17 @@ bool overlaps(const View& a, const View& b);
 // Rejects an `out` that shares memory with an operand.
 void require_apart(const Call& call, const View& out, std::initializer_list<const Argument*> operands);
 
-// The same elements without gaps: the view itself, or a copy held by `memory`.
+// The same elements without gaps: the view itself, or a copy in memory taken for the call.
 View made_contiguous(const Call& call, const View& view, Buffer& memory);
 // Copies elements between views of one shape, converting dtypes.
 void copy(const Call& call, const View& from, const View& to);
 
-// A private copy of labels, each in [0, classes) or equal to *ignore. Copied first, so that a thread that changes them
-// meanwhile changes nothing here.
-Buffer copied_labels(const Call& call, const Integers& labels, int64_t classes, const int64_t* ignore = nullptr);
+// A private copy of labels in memory taken for the call, each in [0, classes) or equal to *ignore. Copied first, so
+// that a thread that changes them meanwhile changes nothing here. In a program, they are read and checked in every
+// step.
+const int64_t* read_labels(const Call& call, const Integers& labels, int64_t classes, const int64_t* ignore,
+                           Buffer& memory);
 // The same of indices; negative ones count from the end. IndexError.
-Buffer copied_indices(const Call& call, const Integers& indices, int64_t size);
-
-inline int64_t* as_int64(const Buffer& buffer) { return reinterpret_cast<int64_t*>(buffer.data()); }
+const int64_t* read_indices(const Call& call, const Integers& indices, int64_t size, Buffer& memory);
 
 }  // namespace fastnn

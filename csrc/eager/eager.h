@@ -1,5 +1,6 @@
 // Native entry points: one call, one kernel. Each checks shapes and dtypes (once, here), fills the kernel's arguments
-// and runs it on the team. Python's bindings are a translation of this header; so could another language's be.
+// and runs it on the team, or adds it to the program that the Call names. Python's bindings are a translation of this
+// header; so could another language's be.
 #pragma once
 
 #include <optional>
@@ -47,12 +48,14 @@ void accuracy(const Call&, Argument logits, const Integers& target, Output& out)
 
 // ---- updates in place: eager/update.cpp ----
 struct SgdOptions {
-  double lr, momentum = 0, dampening = 0, weight_decay = 0;
+  Number lr;
+  double momentum = 0, dampening = 0, weight_decay = 0;
   bool nesterov = false;
 };
 void sgd_update(const Call&, Argument param, Argument grad, const Argument* velocity, const SgdOptions&);
 struct AdamOptions {
-  double lr, correction1, correction2, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+  Number lr, correction1, correction2;
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
   bool decoupled = false;
 };
 void adam_update(const Call&, Argument param, Argument grad, Argument exp_avg, Argument exp_avg_sq, const AdamOptions&);
@@ -70,7 +73,7 @@ void one_hot(const Call&, const Integers& labels, int64_t num_classes, DType dty
 struct Counter {
   uint64_t seed;
   uint32_t purpose;
-  double step;
+  Number step;
   uint32_t ordinal;
 };
 // The two bounds: low and high, or mean and std.

@@ -36,7 +36,8 @@ void gather(const Call& call, Argument data, const Integers& indices, double div
                      " (only uint8 becomes float32 or float64)");
   if (divided && !is_floating(to))
     raise<TypeError>(call.op, "divisor = ", divisor, " needs a floating-point result, not ", name_of(to));
-  Buffer index = copied_indices(call, indices, data.view.shape[0]), memory;
+  Buffer index_memory, memory;
+  const int64_t* index = read_indices(call, indices, data.view.shape[0], index_memory);
   int64_t shape[max_rank];
   std::copy_n(data.view.shape, data.view.rank, shape);
   shape[0] = indices.count;
@@ -50,7 +51,7 @@ void gather(const Call& call, Argument data, const Integers& indices, double div
                    width_of(data.view),
                    indices.count,
                    made_contiguous(call, data.view, memory).data,
-                   as_int64(index),
+                   index,
                    divisor,
                    out.data};
   execute(call, kernels().gather, arguments);
@@ -62,7 +63,8 @@ void scatter_add(const Call& call, Argument grad, const Integers& indices, int64
   if (num_rows < 0) raise<ValueError>(call.op, "num_rows = ", num_rows, " must be at least 0");
   if (grad.view.shape[0] != indices.count)
     raise<ValueError>(call.op, "grad has ", grad.view.shape[0], " rows but there are ", indices.count, " indices");
-  Buffer index = copied_indices(call, indices, num_rows), memory;
+  Buffer index_memory, memory;
+  const int64_t* index = read_indices(call, indices, num_rows, index_memory);
   int64_t shape[max_rank];
   std::copy_n(grad.view.shape, grad.view.rank, shape);
   shape[0] = num_rows;
@@ -71,15 +73,16 @@ void scatter_add(const Call& call, Argument grad, const Integers& indices, int64
   require_apart(call, out, {&grad});
   ScatterAdd arguments{
       grad.view.dtype, num_rows, width_of(grad.view), indices.count, made_contiguous(call, grad.view, memory).data,
-      as_int64(index), out.data};
+      index,           out.data};
   execute(call, kernels().scatter_add, arguments);
 }
 
 void pick(const Call& call, Argument x, const Integers& rows, const Integers& columns, Output& output) {
   require_rank(call, x, 2);
   require_equal_counts(call, rows, columns);
-  Buffer row = copied_indices(call, rows, x.view.shape[0]), column = copied_indices(call, columns, x.view.shape[1]),
-         memory;
+  Buffer row_memory, column_memory, memory;
+  const int64_t* row = read_indices(call, rows, x.view.shape[0], row_memory);
+  const int64_t* column = read_indices(call, columns, x.view.shape[1], column_memory);
   View out = output.place(call, x.view.dtype, 1, &rows.count);
   require_contiguous(call, {out, "out"});
   require_apart(call, out, {&x});
@@ -87,8 +90,8 @@ void pick(const Call& call, Argument x, const Integers& rows, const Integers& co
                  x.view.shape[0],
                  x.view.shape[1],
                  rows.count,
-                 as_int64(row),
-                 as_int64(column),
+                 row,
+                 column,
                  made_contiguous(call, x.view, memory).data,
                  out.data};
   execute(call, kernels().pick, arguments);
@@ -104,19 +107,16 @@ void pick_backward(const Call& call, Argument grad, const Integers& rows, const 
   if (num_rows < 0 || num_columns < 0)
     raise<ValueError>(call.op, "shape = (", num_rows, ", ", num_columns, ") has a negative side");
   checked_multiply(call.op, num_rows, num_columns);
-  Buffer row = copied_indices(call, rows, num_rows), column = copied_indices(call, columns, num_columns), memory;
+  Buffer row_memory, column_memory, memory;
+  const int64_t* row = read_indices(call, rows, num_rows, row_memory);
+  const int64_t* column = read_indices(call, columns, num_columns, column_memory);
   int64_t shape[] = {num_rows, num_columns};
   View out = output.place(call, grad.view.dtype, 2, shape);
   require_contiguous(call, {out, "out"});
   require_apart(call, out, {&grad});
-  Pick arguments{grad.view.dtype,
-                 num_rows,
-                 num_columns,
-                 rows.count,
-                 as_int64(row),
-                 as_int64(column),
-                 made_contiguous(call, grad.view, memory).data,
-                 out.data};
+  Pick arguments{
+      grad.view.dtype, num_rows, num_columns, rows.count, row, column, made_contiguous(call, grad.view, memory).data,
+      out.data};
   execute(call, kernels().pick_backward, arguments);
 }
 
@@ -124,11 +124,12 @@ void one_hot(const Call& call, const Integers& labels, int64_t num_classes, DTyp
   if (num_classes < 1) raise<ValueError>(call.op, "num_classes = ", num_classes, " must be at least 1");
   if (!is_floating(dtype) && dtype != DType::int64)
     raise<TypeError>(call.op, "dtype = ", name_of(dtype), " must be float32, float64 or int64");
-  Buffer label = copied_labels(call, labels, num_classes);
+  Buffer memory;
+  const int64_t* label = read_labels(call, labels, num_classes, nullptr, memory);
   int64_t shape[] = {labels.count, num_classes};
   View out = output.place(call, dtype, 2, shape);
   require_contiguous(call, {out, "out"});
-  OneHot arguments{dtype, labels.count, num_classes, as_int64(label), out.data};
+  OneHot arguments{dtype, labels.count, num_classes, label, out.data};
   execute(call, kernels().one_hot, arguments);
 }
 

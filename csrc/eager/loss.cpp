@@ -22,6 +22,18 @@ void require_labels(const Call& call, const Integers& labels, int64_t rows) {
     raise<ValueError>(call.op, labels.name, " has ", labels.count, " labels but logits has ", rows, " rows");
 }
 
+// Places for results must be contiguous, and apart from the operands and each other.
+void require_places(const Call& call, const View& loss, const View* grad,
+                    std::initializer_list<const Argument*> operands) {
+  require_contiguous(call, {loss, "out"});
+  require_apart(call, loss, operands);
+  if (!grad) return;
+  Argument first{loss, "the loss"};
+  require_contiguous(call, {*grad, "out"});
+  require_apart(call, *grad, operands);
+  require_apart(call, *grad, {&first});
+}
+
 }  // namespace
 
 void cross_entropy(const Call& call, Argument logits, const Integers* labels, const Argument* probabilities,
@@ -44,8 +56,7 @@ void cross_entropy(const Call& call, Argument logits, const Integers* labels, co
   CrossEntropy arguments{};
   if (labels) {
     require_labels(call, *labels, rows);
-    label_memory = copied_labels(call, *labels, classes, &options.ignore_index);
-    arguments.labels = as_int64(label_memory);
+    arguments.labels = read_labels(call, *labels, classes, &options.ignore_index, label_memory);
   } else {
     require_same_dtype(call, logits, *probabilities);
     require_same_shape(call, logits, *probabilities);
@@ -54,6 +65,7 @@ void cross_entropy(const Call& call, Argument logits, const Integers* labels, co
   View loss = loss_output.place(call, dtype, reduction == Reduction::none ? 1 : 0, &rows);
   View grad{};
   if (grad_output) grad = grad_output->place(call, dtype, 2, logits.view.shape);
+  require_places(call, loss, grad_output ? &grad : nullptr, {&logits, probabilities, weight});
   arguments.dtype = dtype;
   arguments.rows = rows, arguments.classes = classes;
   arguments.logits = made_contiguous(call, logits.view, logits_memory).data;
@@ -79,6 +91,7 @@ void mse_loss(const Call& call, Argument prediction, Argument target, bool half,
   View loss = loss_output.place(call, view.dtype, none ? view.rank : 0, view.shape);
   View grad{};
   if (grad_output) grad = grad_output->place(call, view.dtype, view.rank, view.shape);
+  require_places(call, loss, grad_output ? &grad : nullptr, {&prediction, &target});
   Buffer prediction_memory, target_memory;
   SquaredError arguments{view.dtype,
                          count,
@@ -98,10 +111,12 @@ void accuracy(const Call& call, Argument logits, const Integers& target, Output&
   if (classes == 0) raise<ValueError>(call.op, "logits has shape ", ShapeOf(logits.view), ": zero classes");
   require_batch(call, "logits", rows, Reduction::mean);
   require_labels(call, target, rows);
-  Buffer labels = copied_labels(call, target, classes), memory;
+  Buffer label_memory, memory;
+  const int64_t* labels = read_labels(call, target, classes, nullptr, label_memory);
   View out = output.place(call, logits.view.dtype, 0, nullptr);
-  Accuracy arguments{logits.view.dtype, rows,    classes, made_contiguous(call, logits.view, memory).data,
-                     as_int64(labels),  out.data};
+  require_apart(call, out, {&logits});
+  Accuracy arguments{logits.view.dtype, rows, classes, made_contiguous(call, logits.view, memory).data, labels,
+                     out.data};
   execute(call, kernels().accuracy, arguments);
 }
 

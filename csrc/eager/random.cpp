@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "eager/eager.h"
 
 namespace fastnn::eager {
@@ -5,10 +7,11 @@ namespace {
 
 void run(const Call& call, const Kernel<Random>& kernel, const View& out, double a, double b, const Counter& counter,
          const void* x) {
-  if (!(counter.step >= 0 && counter.step < 0x1p44))
-    raise<ValueError>(call.op, "step = ", counter.step, " must be a whole number from 0 to 2**44");
-  Random arguments{out.dtype, count_of(out), counter.seed, counter.purpose, &counter.step, counter.ordinal, a, b,
-                   x,         out.data};
+  if (!(counter.step.value >= 0 && counter.step.value < 0x1p44) || std::floor(counter.step.value) != counter.step.value)
+    raise<ValueError>(call.op, "step = ", counter.step.value, " must be a whole number from 0 to 2**44");
+  Random arguments{
+      out.dtype, count_of(out), counter.seed, counter.purpose, place_of(call, counter.step), counter.ordinal, a, b,
+      x,         out.data};
   execute(call, kernel, arguments);
 }
 

@@ -94,10 +94,11 @@ void softmax(const Call& call, const Kernel<Rows>& kernel, const Argument* grad,
   if (grad) rows.grad = made_contiguous(call, permuted(grad->view, order), grad_memory).data;
   View turned = permuted(out, order);
   if (is_contiguous(turned)) return execute(call, kernel, rows);
-  out_memory = Buffer(count * item_size(out.dtype));
-  rows.out = out_memory.data();
+  View whole =
+      contiguous_view(take(call, count * item_size(out.dtype), out_memory), out.dtype, turned.rank, turned.shape);
+  rows.out = whole.data;
   execute(call, kernel, rows);
-  copy(call, contiguous_view(out_memory.data(), out.dtype, turned.rank, turned.shape), turned);
+  copy(call, whole, turned);
 }
 
 }  // namespace fastnn::eager

@@ -24,7 +24,7 @@ void sgd_update(const Call& call, Argument param, Argument grad, const Argument*
   require_dtype(call, param, {DType::float32, DType::float64});
   require_operand(call, param, grad);
   require_contiguous(call, param);
-  require_finite(call, "lr", options.lr);
+  require_finite(call, "lr", options.lr.value);
   require_not_negative(call, "momentum", options.momentum);
   require_finite(call, "dampening", options.dampening);
   require_not_negative(call, "weight_decay", options.weight_decay);
@@ -42,7 +42,7 @@ void sgd_update(const Call& call, Argument param, Argument grad, const Argument*
                 param.view.data,
                 made_contiguous(call, grad.view, memory).data,
                 uses_velocity ? velocity->view.data : nullptr,
-                &options.lr,
+                place_of(call, options.lr),
                 options.momentum,
                 options.dampening,
                 options.weight_decay,
@@ -57,21 +57,30 @@ void adam_update(const Call& call, Argument param, Argument grad, Argument exp_a
   for (int i = 0; i < 4; ++i)
     for (int j = i + 1; j < 4; ++j) require_operand(call, *operands[i], *operands[j]);
   for (const Argument* written : {&param, &exp_avg, &exp_avg_sq}) require_contiguous(call, *written);
-  require_finite(call, "lr", options.lr);
+  require_finite(call, "lr", options.lr.value);
   require_range(call, "beta1", options.beta1, 0, 1, "in [0, 1)");
   require_range(call, "beta2", options.beta2, 0, 1, "in [0, 1)");
   require_not_negative(call, "eps", options.eps);
   require_not_negative(call, "weight_decay", options.weight_decay);
-  if (!(options.correction1 > 0 && options.correction1 <= 1))
-    raise<ValueError>(call.op, "correction1 = ", options.correction1, " must be 1 - beta1**t, in (0, 1]");
-  if (!(options.correction2 > 0 && options.correction2 <= 1))
-    raise<ValueError>(call.op, "correction2 = ", options.correction2, " must be 1 - beta2**t, in (0, 1]");
+  if (!(options.correction1.value > 0 && options.correction1.value <= 1))
+    raise<ValueError>(call.op, "correction1 = ", options.correction1.value, " must be 1 - beta1**t, in (0, 1]");
+  if (!(options.correction2.value > 0 && options.correction2.value <= 1))
+    raise<ValueError>(call.op, "correction2 = ", options.correction2.value, " must be 1 - beta2**t, in (0, 1]");
   Buffer memory;
-  Adam arguments{
-      param.view.dtype,     count_of(param.view), param.view.data, made_contiguous(call, grad.view, memory).data,
-      exp_avg.view.data,    exp_avg_sq.view.data, &options.lr,     &options.correction1,
-      &options.correction2, options.beta1,        options.beta2,   options.eps,
-      options.weight_decay, options.decoupled};
+  Adam arguments{param.view.dtype,
+                 count_of(param.view),
+                 param.view.data,
+                 made_contiguous(call, grad.view, memory).data,
+                 exp_avg.view.data,
+                 exp_avg_sq.view.data,
+                 place_of(call, options.lr),
+                 place_of(call, options.correction1),
+                 place_of(call, options.correction2),
+                 options.beta1,
+                 options.beta2,
+                 options.eps,
+                 options.weight_decay,
+                 options.decoupled};
   execute(call, kernels().adam_update, arguments);
 }
 

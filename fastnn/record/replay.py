@@ -1,7 +1,7 @@
 """The naive replayer: the kernels of a plan one by one, in buffers of their own. The oracle of faster engines."""
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -10,9 +10,6 @@ from fastnn.dispatch import Array, read_only, wrap
 from fastnn.tensor import Tensor
 
 from .plan import Operand, Output, Plan, Role, Step
-
-# These return new arrays only.
-_WITHOUT_OUT = {"cross_entropy", "cross_entropy_with_grad", "mse_loss", "mse_loss_with_grad", "accuracy"}
 
 
 class Replayer:
@@ -80,22 +77,20 @@ class Replayer:
         operands = [None if operand is None else self._view(operand) for operand in step.operands]
         scalars = dict(step.scalars)
         results = [self._view(operand) for operand in step.results]
-        copied = not isinstance(step.kernel, str) or step.kernel in _WITHOUT_OUT
-        function: Any = getattr(_core, step.kernel) if isinstance(step.kernel, str) else step.kernel
-        if not isinstance(step.kernel, str):
-            operands = [read_only(operand) for operand in operands if operand is not None]
-        if results and not copied:
-            scalars["out"] = results[0]
+        if isinstance(step.kernel, str):
+            if results:
+                scalars["out"] = results[0] if len(results) == 1 else tuple(results)
+            return functools.partial(getattr(_core, step.kernel), *operands, **scalars)
+        function = step.kernel
+        inputs = [read_only(operand) for operand in operands if operand is not None]
 
         def call() -> None:
-            made = function(*operands, **scalars)
-            if copied:
-                for result, array in zip(results, made if isinstance(made, tuple) else (made,), strict=True):
-                    if array.shape != result.shape or array.dtype != result.dtype:
-                        raise ValueError(
-                            f"[replay] {step.name} gave {array.dtype} {array.shape}, but {result.dtype} "
-                            f"{result.shape} when it was recorded at {step.where}"
-                        )
-                    result[...] = array
+            for result, array in zip(results, function(*inputs), strict=True):
+                if array.shape != result.shape or array.dtype != result.dtype:
+                    raise ValueError(
+                        f"[replay] {step.name} gave {array.dtype} {array.shape}, but {result.dtype} "
+                        f"{result.shape} when it was recorded at {step.where}"
+                    )
+                result[...] = array
 
         return call

@@ -1,7 +1,8 @@
 """Every kernel of fastnn in plain NumPy: the specification.
 
 The functions here carry the names and signatures of `fastnn.kernels`, and say what is computed; how the native
-kernels round is said in ``docs/numerics.md``. All of them take ``out=None`` (an array that receives the result) and
+kernels round is said in ``docs/numerics.md``. All of them take ``out=None`` (an array that receives the result, or a
+tuple of two for two results) and
 ``num_threads=None`` (no meaning here). Results have the dtype of the floating-point operands unless stated
 otherwise. Arrays of different dtype are not mixed.
 

@@ -21,6 +21,11 @@ def give(result: Any, out: Array | None) -> Array:
     return out
 
 
+def give_both(results: tuple[Array, Array], out: tuple[Array, Array] | None) -> tuple[Array, Array]:
+    """`results`, or the two arrays of `out` filled with them."""
+    return results if out is None else (give(results[0], out[0]), give(results[1], out[1]))
+
+
 def require_elements(name: str, x: Array, axis: Axis) -> None:
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     if any(x.shape[a] == 0 for a in axes):

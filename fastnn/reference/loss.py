@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastnn.reference._common import Array, check_labels
+from fastnn.reference._common import Array, check_labels, give, give_both
 from fastnn.reference.softmax import log_softmax, softmax
 
 
@@ -14,6 +14,7 @@ def cross_entropy_with_grad(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
+    out: tuple[Array, Array] | None = None,
     num_threads: int | None = None,
 ) -> tuple[Array, Array]:
     """Cross-entropy of softmax(logits) and its gradient with respect to `logits`.
@@ -49,7 +50,7 @@ def cross_entropy_with_grad(
             scale = 1 / row_weight.sum() if reduction == "mean" else 1.0
             loss, grad = np.asarray(loss.sum() * scale), grad * scale
     grad[~keep] = 0
-    return loss.astype(logits.dtype), grad.astype(logits.dtype)
+    return give_both((loss.astype(logits.dtype), grad.astype(logits.dtype)), out)
 
 
 def cross_entropy(
@@ -60,6 +61,7 @@ def cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
+    out: Array | None = None,
     num_threads: int | None = None,
 ) -> Array:
     """The loss of `cross_entropy_with_grad`, alone.
@@ -67,14 +69,15 @@ def cross_entropy(
     >>> round(float(cross_entropy(np.log([[0.1, 0.3, 0.6], [0.3, 0.2, 0.5]]), np.array([0, 2]))), 4)
     1.4979
     """
-    return cross_entropy_with_grad(
+    loss, _ = cross_entropy_with_grad(
         logits,
         target,
-        weight=weight,
+        weight,
         ignore_index=ignore_index,
         label_smoothing=label_smoothing,
         reduction=reduction,
-    )[0]
+    )
+    return give(loss, out)
 
 
 def mse_loss_with_grad(
@@ -83,6 +86,7 @@ def mse_loss_with_grad(
     *,
     half: bool = False,
     reduction: str = "mean",
+    out: tuple[Array, Array] | None = None,
     num_threads: int | None = None,
 ) -> tuple[Array, Array]:
     """Squared error and its gradient with respect to `prediction`; shapes must be equal. `half` halves both."""
@@ -93,10 +97,10 @@ def mse_loss_with_grad(
     factor = prediction.dtype.type(0.5 if half else 1.0)
     difference = prediction - target
     loss, grad = factor * difference * difference, 2 * factor * difference
-    if reduction == "none":
-        return loss, grad
-    count = prediction.size if reduction == "mean" else 1
-    return np.asarray(loss.sum() / count, prediction.dtype), (grad / count).astype(prediction.dtype)
+    if reduction != "none":
+        count = prediction.size if reduction == "mean" else 1
+        loss, grad = np.asarray(loss.sum() / count, prediction.dtype), (grad / count).astype(prediction.dtype)
+    return give_both((loss, grad), out)
 
 
 def mse_loss(
@@ -105,6 +109,7 @@ def mse_loss(
     *,
     half: bool = False,
     reduction: str = "mean",
+    out: Array | None = None,
     num_threads: int | None = None,
 ) -> Array:
     """The loss of `mse_loss_with_grad`, alone.
@@ -112,10 +117,10 @@ def mse_loss(
     >>> mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     array(2.)
     """
-    return mse_loss_with_grad(prediction, target, half=half, reduction=reduction)[0]
+    return give(mse_loss_with_grad(prediction, target, half=half, reduction=reduction)[0], out)
 
 
-def accuracy(logits: Array, target: Array, *, num_threads: int | None = None) -> Array:
+def accuracy(logits: Array, target: Array, *, out: Array | None = None, num_threads: int | None = None) -> Array:
     """Share of rows whose largest logit stands at the label, in the dtype of `logits`.
 
     >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
@@ -124,4 +129,4 @@ def accuracy(logits: Array, target: Array, *, num_threads: int | None = None) ->
     if logits.shape[0] == 0:
         raise ValueError("[accuracy] empty batch")
     check_labels("accuracy", target, logits.shape[1])
-    return np.asarray((logits.argmax(1) == target).mean(), logits.dtype)
+    return give(np.asarray((logits.argmax(1) == target).mean(), logits.dtype), out)

@@ -22,8 +22,10 @@ every_case_with_out = pytest.mark.parametrize("case", [case for case in CASES if
 every_case_with_both = pytest.mark.parametrize("case", [case for case in WITH_OPERANDS if case.takes_out], ids=str)
 updates = pytest.mark.parametrize("case", [case for case in CASES if case.written], ids=str)
 
-# Labels and indices are copied before anything is written.
-COPIED = {"indices", "rows", "columns", "labels"}
+
+def is_copied(name: str, x: Array) -> bool:
+    """Labels and indices are copied before anything is written."""
+    return name in {"indices", "rows", "columns", "labels"} or (name == "target" and x.dtype.kind in "iu")
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "out" not in case.written], ids=str)
@@ -134,14 +136,18 @@ def test_layout_of_operands_changes_no_bit(case: Case, layout: str, tmp_path: Pa
                 assert same_bits(actual, wanted), f"{case.name}({call}), {layout}: {', '.join(chosen)}"
 
 
-def refused(case: Case, call: Call, argument: str, **more: Array) -> None:
+def refused(case: Case, call: Call, argument: str, **more: Any) -> None:
     """The call raises an error that names the kernel and the argument, and changes nothing."""
     arrays = call.arrays | more
-    before = {name: x.tobytes() for name, x in arrays.items()}
+
+    def contents() -> list[bytes]:
+        return [x.tobytes() for value in arrays.values() for x in (value if isinstance(value, tuple) else (value,))]
+
+    before = contents()
     operation = case.kernel.removesuffix("_with_grad")
     with pytest.raises((TypeError, ValueError), match=rf"^\[{operation}(_with_grad)?\] .*\b{argument}\b"):
         getattr(kernels, case.kernel)(**arrays, **call.scalars)
-    assert {name: x.tobytes() for name, x in arrays.items()} == before
+    assert contents() == before
 
 
 def refusal(case: Case, call: Call, **more: Array) -> str | None:
@@ -264,7 +270,7 @@ def test_out_that_overlaps_an_operand_is_refused(case: Case) -> None:
     call = case.seeded(large=True)
     (result,) = case.run(kernels, call)
     for name, x in call.arrays.items():
-        if name not in COPIED and x.nbytes > max(x.itemsize, result.itemsize) and result.size:
+        if not is_copied(name, x) and x.nbytes > max(x.itemsize, result.itemsize) and result.size:
             copy, out = overlapping(x, result)
             refused(case, Call(call.arrays | {name: copy}, call.scalars), "out", out=out)
 
@@ -286,6 +292,23 @@ def test_operand_as_out_is_exact_or_refused(case: Case) -> None:
                 assert not case.elementwise, message
                 assert message.startswith(f"[{case.kernel}] out overlaps {name}"), message
                 assert same_bits(place, x)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.gives_pair], ids=str)
+def test_places_for_two_results_are_filled_or_refused(case: Case) -> None:
+    call = case.seeded(large=True)
+    expected = case.run(kernels, call)
+    out = tuple(np.full(result.shape, 77, result.dtype) for result in expected)
+    given = getattr(kernels, case.kernel)(**call.arrays, **call.scalars, out=out)
+    assert given[0] is out[0]
+    assert given[1] is out[1]
+    assert all(map(same_bits, out, expected))
+    loss, grad = out
+    x = next(iter(call.arrays.values()))
+    for wrong in [(loss, read_only(grad)), (loss[None], grad), (loss, grad[..., None]), (loss, x), (loss, grad[::-1])]:
+        refused(case, call, "out", out=wrong)
+    if loss.size == grad.size:
+        refused(case, call, "out", out=(loss, loss.reshape(grad.shape)))
 
 
 # ---- operands that are written --------------------------------------------------------------------------------
