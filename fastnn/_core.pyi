@@ -96,7 +96,7 @@ class Program:
     """
     def __init__(self, outputs: collections.abc.Sequence[numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]]) -> None:
         """
-        `outputs` are arrays of one floating-point element each, read after every step.
+        `outputs` are arrays of one element each, read after every step.
         """
     def __len__(self) -> int:
         """
@@ -108,7 +108,7 @@ class Program:
         """
     def record(self, function: collections.abc.Callable) -> None:
         """
-        Calls `function` now; the kernels it calls are added instead of run. Arrays stay the caller's to keep.
+        Calls `function` now; the kernels it calls are added instead of run, and their arrays kept. Slots stay the caller's to keep.
         """
     def run(
         self,

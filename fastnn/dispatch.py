@@ -9,7 +9,7 @@ import itertools
 import math
 import operator
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 import numpy as np
@@ -24,6 +24,7 @@ else:  # importing numpy.typing takes as long as importing all of fastnn
     Array = np.ndarray
 
 Slot = _core.Slot
+Advance = Callable[[int], Mapping[Slot, Sequence[float]]]
 next_serial = itertools.count(1).__next__
 _next_constant = itertools.count(-1, -1).__next__
 
@@ -74,7 +75,7 @@ class Observer(Protocol):
     def escape(self, what: str) -> None:
         """A value left for Python."""
 
-    def before_step(self, callback: Callable[[], None]) -> None:
+    def before_step(self, callback: "Advance") -> None:
         """`callback` sets Slots and has to run before each repetition of this step."""
 
     def gradient(self, leaf: Any) -> None:
@@ -198,14 +199,15 @@ def escape(what: str) -> None:
         state.recorder.escape(what)
 
 
-def before_step(callback: Callable[[], None]) -> None:
-    """Calls `callback` now, and again before each replay of a step that is being recorded.
+def before_step(callback: Advance) -> None:
+    """Calls ``callback(1)`` now, and again before each replay of a step that is being recorded.
 
     For what sets Slots (a learning rate, Adam's corrections, the step of random numbers): those are read when kernels
-    run, so that a replayed step sees new values.
+    run, so that a replayed step sees new values. ``callback(n)`` goes `n` steps on at once; it gives the values that
+    Slots have in each of them, and leaves out those that stay as they are set.
     """
     if state.recorder is None:
-        callback()
+        callback(1)
     else:
         state.recorder.before_step(callback)
 

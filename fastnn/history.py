@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from . import checkpoint
@@ -129,9 +129,10 @@ class Meter:
         self._waiting.append((name, run("cast", value) if isinstance(value, Tensor) else float(value)))
         self.examples.setdefault(name, []).append(examples)
 
-    def count(self, name: str) -> int:
-        """How many values `name` has."""
-        return len(self.examples.get(name, ()))
+    def extend(self, name: str, values: Sequence[float], examples: int) -> None:
+        """Take several numbers, of `examples` each."""
+        self._waiting += [(name, value) for value in values]
+        self.examples.setdefault(name, []).extend([examples] * len(values))
 
     @property
     def is_full(self) -> bool:

@@ -5,7 +5,7 @@ first) and returns a number. ``SGD(params, lr=CosineScheduler(1000))`` needs no 
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,7 @@ class _Member:
     param: Tensor
     group: dict[str, Any]
     lr: Slot
+    takes_part: bool = False  # in the latest step: it had a gradient
     corrections: tuple[Slot, Slot] = field(default_factory=lambda: (Slot(1.0), Slot(1.0)))
     state: dict[str, Any] = field(default_factory=dict)
 
@@ -99,18 +100,33 @@ class Optimizer:
         for member in self._members:
             member.param.grad = None
 
-    def advance(self) -> None:
-        """Count an update, and set the numbers that vary from one to the next where the kernels read them."""
+    def advance(self, steps: int) -> dict[Slot, Sequence[float]]:
+        """Count updates, and set what varies from one to the next where the kernels read it.
+
+        Returns the values that Slots have in each of `steps` updates, of those that vary. Raises ValueError for a
+        learning rate that is not finite.
+        """
+        varying: dict[Slot, Sequence[float]] = {}
         for group, slot in self._rates:
             lr = group["lr"]
-            slot.value = float(lr(self.num_updates) if callable(lr) else lr)
-        self.num_updates += 1
+            if callable(lr):
+                rates = [float(lr(t)) for t in range(self.num_updates, self.num_updates + steps)]
+                varying[slot] = rates
+                slot.value = rates[-1]
+            else:
+                slot.value = lr
+            if not math.isfinite(slot.value):
+                raise ValueError(f"[{type(self).__name__}] lr = {slot.value} must be finite")
+        self.num_updates += steps
+        return varying
 
     def step(self) -> None:
         """Change every parameter that has a gradient, in place."""
+        for member in self._members:
+            member.takes_part = member.param.grad is not None
         before_step(self.advance)
         for member in self._members:
-            if member.param.grad is not None:
+            if member.takes_part:
                 self._update(member)
 
     def _update(self, member: _Member) -> None:
@@ -235,14 +251,17 @@ class Adam(Optimizer):
         if not all(0 <= beta < 1 for beta in group["betas"]):
             raise ValueError(f"[{type(self).__name__}] betas = {group['betas']} must be at least 0 and below 1")
 
-    def advance(self) -> None:
-        super().advance()
+    def advance(self, steps: int) -> dict[Slot, Sequence[float]]:
+        varying = super().advance(steps)
         for member in self._members:
-            if member.param.grad is None:  # takes no part, and its moments do not age
+            if not member.takes_part:  # its moments do not age
                 continue
-            member.state["step"] = step = member.state.get("step", 0) + 1
+            done = member.state.get("step", 0)
+            member.state["step"] = done + steps
             for slot, beta in zip(member.corrections, member.group["betas"], strict=True):
-                slot.value = 1 - beta**step
+                varying[slot] = values = [1 - beta**step for step in range(done + 1, done + steps + 1)]
+                slot.value = values[-1]
+        return varying
 
     def _update(self, member: _Member) -> None:
         group, state = member.group, member.state

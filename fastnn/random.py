@@ -7,6 +7,7 @@ and starts from the seed that was last set in any.
 import os
 import threading
 import zlib
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -36,9 +37,11 @@ class _Counters:
         self.step = Slot(0)
         self.ordinal = 0
 
-    def advance(self) -> None:
-        self.step.value += 1
+    def advance(self, steps: int) -> dict[Slot, Sequence[float]]:
+        first = int(self.step.value) + 1
+        self.step.value += steps
         self.ordinal = 0
+        return {self.step: range(first, first + steps)}
 
 
 class _Local(threading.local):

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,14 @@ from . import _core, checkpoint, dispatch, nn, random
 from . import functional as F
 from .autograd import no_grad
 from .callbacks import Callback
+from .execution import Steps, has_user_code
 from .history import History, Meter
 from .models import Batch, Model
+from .record import Plan
 from .tensor import Tensor
 
 _METRICS = ("train_loss", "val_loss", "val_acc")  # come first in the history
+_MUST_GIVE = "it must hold examples, and give them again in every epoch (a generator gives them once)"
 _busy: set[int] = set()
 _busy_lock = threading.Lock()
 
@@ -29,9 +32,13 @@ class Trainer:
     `device` is "cpu" or "auto". `gradient_clip_val` above 0 limits the norm of all gradients together. `num_threads`
     None leaves the number as it is; no number changes a result. `callbacks` are of `fastnn.callbacks`. `progress` shows
     a bar on stderr, None: where that is a terminal. `checkpoint` is a file that holds the run after each epoch; a later
-    ``fit(model, data, resume=that file)`` ends with the same weights as if nothing had happened. `per_step` keeps the
-    values of every step in ``history.steps``. An optimizer of one's own starts anew on resuming, unless it has
-    state_dict() and load_state_dict() as PyTorch's have.
+    ``fit(model, data, resume=that file)`` ends with the same weights as if nothing had happened; an optimizer of one's
+    own starts anew on resuming, unless it has state_dict() and load_state_dict() as PyTorch's have. `per_step` keeps
+    the values of every step in ``history.steps``.
+
+    Steps are recorded and then run natively, many in one call, with the same bits; `execution` tells whether they are,
+    or why not, and `plan` what they do. `replay` False runs each from Python. ``verify="every_step"`` does both, and
+    raises RuntimeError where a bit differs.
 
     `seed` decides the weights of lazy layers that have none yet (by their names), dropout, and the order of examples
     where a loader has no seed of its own. None draws one, from `fastnn.manual_seed` where that was called;
@@ -59,6 +66,8 @@ class Trainer:
         seed: int | None = None,
         checkpoint: checkpoint.Path | None = None,
         per_step: bool = False,
+        replay: bool = True,
+        verify: str | None = None,
     ) -> None:
         if device == "cuda":
             raise ValueError(f"[Trainer] device = 'cuda': CUDA is {_core.config()['cuda']}; use 'cpu' or 'auto'")
@@ -69,20 +78,29 @@ class Trainer:
                 raise ValueError(f"[Trainer] {name} = {value!r} must be an integer of at least {least}")
         if not 0 <= gradient_clip_val < math.inf:
             raise ValueError(f"[Trainer] gradient_clip_val = {gradient_clip_val} must be a finite number of at least 0")
+        if verify not in (None, "every_step"):
+            raise ValueError(f"[Trainer] verify = {verify!r} must be None or 'every_step'")
         for i, callback in enumerate(callbacks):
             if not isinstance(callback, Callback):
                 raise TypeError(f"[Trainer] callbacks[{i}] is a {type(callback).__name__}: derive it from Callback")
         self.max_epochs, self.gradient_clip_val = max_epochs, gradient_clip_val
         self.device, self.num_threads, self.progress = "cpu", num_threads, progress
         self.callbacks, self.seed, self.checkpoint, self.per_step = tuple(callbacks), seed, checkpoint, per_step
+        self.replay, self.verify = replay, verify
         self.history = History()
-        self.should_stop = self._fitting = False
+        self.should_stop = self._fitting = self._logged = False
         self._bar: Any = None
+        self._training: Steps | None = None
 
     @property
     def execution(self) -> str:
-        """How the steps are run, and why so."""
-        return "eager: each step runs from Python, kernel by kernel"
+        """How training steps are run: "epoch: ..." or "step: ..." natively, or "eager: ..." and why."""
+        return "eager: nothing has been trained" if self._training is None else str(self._training)
+
+    @property
+    def plan(self) -> Plan | None:
+        """What a native training step does, a table when printed; None where steps are run from Python."""
+        return None if self._training is None else self._training.plan
 
     # ---- the run --------------------------------------------------------------------------------------------------
 
@@ -149,11 +167,34 @@ class Trainer:
             random.set_state(saved.random)
         else:
             model._remember(data, self.train_dataloader)
+        self._training, self._validation = self._make_steps(self._train), self._make_steps(self._validation_step)
         if self.checkpoint is not None:
             Path(self.checkpoint).parent.mkdir(parents=True, exist_ok=True)
         self._bar = self._open_bar()
         if self._bar is not None:
             stack.callback(self._bar.close)
+
+    def _make_steps(self, step: Callable[[Batch], None]) -> Steps:
+        model, reason = self.model, None
+        prepares = type(self).prepare_batch is not Trainer.prepare_batch or hasattr(model, "prepare_batch")
+        busy = [type(c).__name__ for c in self.callbacks if type(c).on_step_end is not Callback.on_step_end]
+        if not self.replay:
+            reason = "replay=False"
+        elif hasattr(model, "fit_epoch") or type(self).fit_epoch is not Trainer.fit_epoch:
+            reason = "fit_epoch is defined by the model or the trainer"
+        elif busy:
+            reason = f"{busy[0]}.on_step_end is called after every step"
+        watch = [*model.modules(), self.optim]
+        return Steps(
+            step,
+            log=lambda name, values, examples: self._meter.extend(name, values, examples),
+            prepare=self.prepare_batch,
+            own_batches=not prepares,
+            watch=watch,
+            reason=reason,
+            has_user_code=has_user_code([*watch, self, *self.callbacks]),
+            verify=self.verify is not None,
+        )
 
     def _run_epoch(self) -> None:
         self._meter, self._checked, self._first_step = Meter(), 0, self.train_batch_idx
@@ -198,27 +239,24 @@ class Trainer:
     def fit_epoch(self) -> None:
         """Train on every batch, then validate."""
         self.model.train()
-        for batch in self.train_dataloader:
-            random.begin_step()
-            self._train(self.prepare_batch(batch))
-            self.train_batch_idx += 1
+        assert self._training is not None
+        for steps in self._training.epoch(self.train_dataloader):
+            self.train_batch_idx += steps
             if self.callbacks:
                 self._tell("on_step_end")
-            if self._meter.is_full:
+            if steps > 1 or self._meter.is_full:
                 self._check_loss()
             if self._bar is not None:
-                self._show()
+                self._show(steps)
         if self.train_batch_idx == self._first_step:
-            raise ValueError(
-                f"[fit] train_dataloader gave no batch in epoch {self.epoch + 1}: it must hold examples, and give them "
-                "again in every epoch (a generator gives them once)"
-            )
+            raise ValueError(f"[fit] train_dataloader gave no batch in epoch {self.epoch + 1}: {_MUST_GIVE}")
         self._check_loss()
         if self.val_dataloader is not None:
             self._validate()
 
     def _train(self, batch: Batch) -> None:
-        self._batch_size, logged = len(batch[-1]), self._meter.count("train_loss")
+        random.begin_step()
+        self._batch_size, self._logged = len(batch[-1]), False
         loss = self.model.training_step(batch)
         if not isinstance(loss, Tensor):
             raise TypeError(f"[fit] training_step returned a {type(loss).__name__}: it must return the loss, a Tensor")
@@ -228,19 +266,23 @@ class Trainer:
             if self.gradient_clip_val > 0:
                 self.clip_gradients(self.gradient_clip_val, self.model)
             self.optim.step()
-        if self._meter.count("train_loss") == logged:  # a training_step of one's own need not log
+        if not self._logged:  # a training_step of one's own need not log
             self.log("train_loss", loss)
 
     def _validate(self) -> None:
         started = time.perf_counter()
         self.model.eval()
+        before = self.val_batch_idx
         with no_grad():
-            for batch in self.val_dataloader:
-                prepared = self.prepare_batch(batch)
-                self._batch_size = len(prepared[-1])
-                self.model.validation_step(prepared)
-                self.val_batch_idx += 1
+            for steps in self._validation.epoch(self.val_dataloader):
+                self.val_batch_idx += steps
+        if self.val_batch_idx == before:
+            raise ValueError(f"[fit] val_dataloader gave no batch in epoch {self.epoch + 1}: {_MUST_GIVE}")
         self._val_seconds = time.perf_counter() - started
+
+    def _validation_step(self, batch: Batch) -> None:
+        self._batch_size = len(batch[-1])
+        self.model.validation_step(batch)
 
     def clip_gradients(self, grad_clip_val: float, model: Model) -> None:
         """Scale all gradients together so that their norm is at most `grad_clip_val`."""
@@ -250,6 +292,7 @@ class Trainer:
         """Add a number, or a Tensor of one element, to the epoch's mean of `name`, weighted by the batch's examples."""
         if isinstance(value, Tensor) and value.numel() != 1:
             raise ValueError(f"[log] {name} is a Tensor of shape {value.shape}, not one number: use its mean()")
+        self._logged = self._logged or name == "train_loss"
         recorder = dispatch.state.recorder
         if recorder is not None:
             recorder.log(name, value if isinstance(value, Tensor) else F.tensor(value))
@@ -300,9 +343,9 @@ class Trainer:
         total = None if self.num_train_batches is None else self.num_train_batches * self.max_epochs
         return tqdm(total=total, initial=self.train_batch_idx, unit="batch", mininterval=0.2)
 
-    def _show(self) -> None:
+    def _show(self, steps: int) -> None:
         """Move the bar on; its text is made when it is drawn, not in every step."""
-        if self._bar.update():
+        if self._bar.update(steps):
             rate, size = self._bar.format_dict["rate"] or 0.0, self._batch_size
             parts = [f"loss {self._meter.means()['train_loss']:.4g}"]
             if "val_acc" in self.history:

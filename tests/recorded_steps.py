@@ -150,11 +150,15 @@ class Adam:
         self.updates = 0
         self.lr, self.corrections = Slot(0.0), (Slot(0.0), Slot(0.0))
 
-    def advance(self):
-        self.updates += 1
-        self.lr.value = 0.1 / self.updates**0.5
+    def advance(self, steps):
+        updates = range(self.updates + 1, self.updates + steps + 1)
+        varying = {self.lr: [0.1 / n**0.5 for n in updates]}
         for slot, beta in zip(self.corrections, (0.9, 0.999), strict=True):
-            slot.value = 1 - beta**self.updates
+            varying[slot] = [1 - beta**n for n in updates]
+        for slot, values in varying.items():
+            slot.value = values[-1]
+        self.updates += steps
+        return varying
 
     def step(self):
         dispatch.before_step(self.advance)

@@ -79,7 +79,7 @@ def test_escapes_and_callbacks_reach_the_recorder(heard):
 
 def test_callbacks_run_at_once_without_a_recorder():
     called = []
-    dispatch.before_step(lambda: called.append(1))
+    dispatch.before_step(called.append)
     assert called == [1]
 
 

@@ -30,7 +30,7 @@ ROWS = [
     {"nn", "optim"},
     {"data"},
     {"models", "checkpoint"},
-    {"history", "callbacks", "trainer"},
+    {"history", "callbacks", "execution", "trainer"},
     {"__init__"},
     {"cli", "_bench", "__main__"},
     {"integrations"},

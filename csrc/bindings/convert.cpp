@@ -58,6 +58,7 @@ py::array require_array(const Call& call, const char* name, const Array& array) 
     raise<ValueError>(call.op, name, " is not aligned in memory; copy it");
   if (result.ndim() > max_rank)
     raise<ValueError>(call.op, name, " has ", result.ndim(), " dimensions; at most ", max_rank);
+  if (call.program) keep_for_recording(result);
   return result;
 }
 
@@ -101,7 +102,7 @@ void release_gil(void (*work)(void*), void* context) {
 Call make_call(const char* op, Threads threads) {
   if (threads && (*threads < 1 || *threads > max_threads))
     raise<ValueError>(op, "num_threads = ", *threads, " must be from 1 to ", max_threads);
-  return {op, threads.value_or(0), release_gil, current_program()};
+  return {op, threads.value_or(0), release_gil, recording()};
 }
 
 Argument argument(const Call& call, const char* name, const Array& array) {
@@ -189,7 +190,10 @@ Result::Result(const OptionalArray& out) {
 }
 
 View Result::place(const Call& call, DType dtype, int rank, const int64_t* shape) {
-  if (!given) object_ = empty(call, dtype, rank, shape);
+  if (!given) {
+    object_ = empty(call, dtype, rank, shape);
+    if (call.program) keep_for_recording(object_);
+  }
   py::array array = given ? require_array(call, "out", {object_}) : py::reinterpret_borrow<py::array>(object_);
   View view = view_of(call, "out", array);
   if (!given) return view;

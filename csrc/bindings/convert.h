@@ -28,9 +28,12 @@ struct Slot {
 };
 using Threads = std::optional<int>;
 
-// The call as the core sees it; work worth it runs without the GIL. Where this thread records a program, it goes there.
+// The call as the core sees it; work worth it runs without the GIL.
 Call make_call(const char* op, Threads threads);
-engine::Program* current_program();
+
+// The program that this thread records, or null; and what it keeps alive: every array that a recorded call has seen.
+engine::Program* recording();
+void keep_for_recording(const py::object& array);
 
 Argument argument(const Call& call, const char* name, const Array& array);
 // The same for an array that is written.

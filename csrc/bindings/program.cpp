@@ -6,8 +6,10 @@
 namespace fastnn::bindings {
 namespace {
 
+class PyProgram;
+
 // The program that this thread's calls of kernels are added to.
-thread_local engine::Program* recording = nullptr;
+thread_local PyProgram* current = nullptr;
 
 // A Python function in a program: called in every step, with the GIL.
 class FunctionNode final : public engine::Node {
@@ -33,10 +35,10 @@ class PyProgram {
 
   // Calls `function`, whose kernels are added instead of run.
   void record(const py::function& function) {
-    if (recording) raise<ValueError>("Program", "a program is being recorded already");
-    recording = &program_;
+    if (current) raise<ValueError>("Program", "a program is being recorded already");
+    current = this;
     struct Reset {
-      ~Reset() { recording = nullptr; }
+      ~Reset() { current = nullptr; }
     } reset;
     function();
   }
@@ -86,6 +88,8 @@ class PyProgram {
   }
 
   int64_t nodes() const { return program_.nodes(); }
+  void keep(const py::object& array) { kept_.push_back(array); }
+  engine::Program& native() { return program_; }
 
  private:
   std::vector<View> views(const std::vector<Array>& outputs) {
@@ -93,15 +97,16 @@ class PyProgram {
     std::vector<View> views;
     for (const Array& output : outputs) {
       View view = argument(call, "outputs", output).view;
-      if (count_of(view) != 1 || !is_floating(view.dtype))
-        raise<ValueError>(call.op, "outputs must have one floating-point element each");
+      if (count_of(view) != 1) raise<ValueError>(call.op, "outputs must have one element each");
       views.push_back(view);
+      kept_.push_back(output.object);
     }
     outputs_ = static_cast<int64_t>(views.size());
     return views;
   }
 
   int64_t outputs_ = 0;
+  std::vector<py::object> kept_;
   engine::Program program_;
   std::atomic<bool> busy_{false};
 };
@@ -117,7 +122,9 @@ constexpr const char* slot_documentation =
 
 }  // namespace
 
-engine::Program* current_program() { return recording; }
+engine::Program* recording() { return current ? &current->native() : nullptr; }
+
+void keep_for_recording(const py::object& array) { current->keep(array); }
 
 void bind_program(py::module_& m) {
   py::class_<Slot>(m, "Slot", slot_documentation)
@@ -128,9 +135,10 @@ void bind_program(py::module_& m) {
 
   py::class_<PyProgram>(m, "Program", "Calls of kernels, kept to be run again and again without Python.")
       .def(py::init<const std::vector<Array>&>(), py::arg("outputs"),
-           "`outputs` are arrays of one floating-point element each, read after every step.")
+           "`outputs` are arrays of one element each, read after every step.")
       .def("record", &PyProgram::record, py::arg("function"),
-           "Calls `function` now; the kernels it calls are added instead of run. Arrays stay the caller's to keep.")
+           "Calls `function` now; the kernels it calls are added instead of run, and their arrays kept. Slots stay the "
+           "caller's to keep.")
       .def("call", &PyProgram::call, py::arg("function"), "Adds a Python function, called without arguments.")
       .def("run", &PyProgram::run, py::arg("count"), py::arg("rows") = py::none(), py::arg("rows_to") = py::none(),
            py::arg("slots") = std::vector<Slot*>(), py::arg("values") = py::none(),

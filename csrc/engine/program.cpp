@@ -4,6 +4,29 @@
 
 namespace fastnn::engine {
 
+namespace {
+
+template <class T>
+double read_as(const std::byte* data) {
+  T value;
+  std::memcpy(&value, data, sizeof(T));
+  return static_cast<double>(value);
+}
+
+double number_at(const View& view) {
+  switch (view.dtype) {
+    case DType::float32: return read_as<float>(view.data);
+    case DType::float64: return read_as<double>(view.data);
+    case DType::int64: return read_as<int64_t>(view.data);
+    case DType::int32: return read_as<int32_t>(view.data);
+    case DType::uint8:
+    case DType::boolean: return read_as<uint8_t>(view.data);
+  }
+  return 0;
+}
+
+}  // namespace
+
 void Program::add(std::unique_ptr<Node> node) {
   nodes_.push_back(std::move(node));
   threads_ = 0;
@@ -38,10 +61,7 @@ void Program::run(const Steps& steps, int threads) {
       std::memcpy(steps.rows_to, steps.rows + step * steps.rows_each, static_cast<size_t>(steps.rows_each) * 8);
     for (size_t i = 0; i < slots; ++i) *steps.slots[i] = *values++;
     for (const Job& job : jobs_) job.run(memory_.data());
-    for (const View& output : outputs_) {
-      *results++ = output.dtype == DType::float32 ? static_cast<double>(*reinterpret_cast<const float*>(output.data))
-                                                  : *reinterpret_cast<const double*>(output.data);
-    }
+    for (const View& output : outputs_) *results++ = number_at(output);
   }
 }
 

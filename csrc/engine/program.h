@@ -24,7 +24,7 @@ struct Steps {
 
 class Program {
  public:
-  // `outputs` hold one element each, floating point.
+  // `outputs` hold one element each.
   explicit Program(std::vector<View> outputs) : outputs_(std::move(outputs)) {}
 
   void add(std::unique_ptr<Node> node);

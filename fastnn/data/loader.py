@@ -1,7 +1,7 @@
 """Batches from arrays: rows are gathered when they are asked for, from wherever the arrays lie."""
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,16 @@ class Column:
         """A new Tensor of the rows whose numbers are in `rows` (int64)."""
         part: Tensor = run("gather", self.data, rows, **self.gather)
         return run("cast", part, **self.cast) if self.cast else part
+
+    def take_into(self, rows: Array, out: Array) -> None:
+        """The same as `take`, on arrays: `out` receives the rows."""
+        data = self.data._array
+        if not self.cast:
+            _core.gather(data, rows, out=out, **self.gather)
+            return
+        part = _core.empty(out.shape, data.dtype)
+        _core.gather(data, rows, out=part, **self.gather)
+        _core.cast(part, out=out)
 
 
 class ArrayDataset:
@@ -72,6 +82,11 @@ class ArrayDataset:
     def take(self, rows: Tensor) -> tuple[Tensor, ...]:
         """A batch: the rows of the arrays whose numbers are in `rows` (int64)."""
         return tuple([column.take(rows) for column in self.columns])
+
+    def take_into(self, rows: Array, out: Sequence[Array]) -> None:
+        """The same as `take`, on arrays: those of `out` receive the batch."""
+        for column, part in zip(self.columns, out, strict=True):
+            column.take_into(rows, part)
 
 
 class DataLoader:
@@ -129,10 +144,14 @@ class DataLoader:
         order: Array = _core.permutation(len(self.dataset), seed=self._seed(), epoch=epoch)
         return order if rows is None else rows[order]
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def begin_epoch(self) -> Array:
+        """The rows of the next epoch (int64), in the order in which its batches take them."""
         order = self.order(self._epoch)
         self._epoch += 1
-        return self._batches(order[: len(self) * self.batch_size])
+        return order[: len(self) * self.batch_size]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        return self._batches(self.begin_epoch())
 
     def _batches(self, order: Array) -> Iterator[tuple[Tensor, ...]]:
         take, size = self.dataset.take, self.batch_size

@@ -10,11 +10,25 @@ from fastnn.dispatch import Array, state, wrap
 from fastnn.functional.creation import as_array
 from fastnn.tensor import Tensor
 
+from .engine import Engine
 from .plan import Eager, Memory, Operand, Output, Plan, Role, Step
 from .recorder import Recorder
 from .replay import Replayer
 
-__all__ = ["Eager", "Memory", "Operand", "Output", "Plan", "Recorder", "Replayer", "Role", "Step", "log", "record"]
+__all__ = [
+    "Eager",
+    "Engine",
+    "Memory",
+    "Operand",
+    "Output",
+    "Plan",
+    "Recorder",
+    "Replayer",
+    "Role",
+    "Step",
+    "log",
+    "record",
+]
 
 
 def log(name: str, value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.autograd import Application
-from fastnn.dispatch import Array, Slot, Storage
+from fastnn.dispatch import Advance, Array, Slot, Storage
 from fastnn.tensor import Tensor
 
 
@@ -95,7 +95,7 @@ class Plan:
     loss: Operand | None
     logs: dict[str, Operand]
     gradients: list[tuple[Tensor, Operand]]
-    before_step: list[Callable[[], None]]
+    before_step: list[Advance]
     outputs: list[Output] = field(default_factory=list)
 
     def difference(self, other: "Plan") -> str | None:

@@ -9,11 +9,11 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.dispatch import Array, Slot, Storage, next_serial, state, wrap
+from fastnn.dispatch import Advance, Array, Slot, Storage, next_serial, run, state, wrap
 from fastnn.tensor import Tensor
 
 from .plan import Eager, Memory, Operand, Output, Plan, Role, Step, kernel_name
@@ -59,6 +59,14 @@ def freeze(value: Any, depth: int = 8) -> Any:
     return None
 
 
+class _Logged(NamedTuple):
+    """A Tensor that was logged, and what it was then."""
+
+    tensor: Tensor
+    array: Array
+    version: int
+
+
 class Recorder:
     """Records one step; `watch` are objects whose plain attributes may not change.
 
@@ -70,12 +78,12 @@ class Recorder:
         self.watch = list(watch)
         self.memory: list[Memory] = []
         self.steps: list[Step] = []
-        self.callbacks: list[Callable[[], None]] = []
+        self.callbacks: list[Advance] = []
         self._numbers: dict[Any, int] = {}
         self._made: dict[int, tuple[weakref.ref[Storage], str, str]] = {}
         self._slots: dict[Slot, float] = {}
         self._leaves: dict[Tensor, None] = {}
-        self._logged: dict[str, Tensor] = {}
+        self._logged: dict[str, _Logged] = {}
         self.input_shapes = [tensor.shape for tensor in inputs]
         for tensor in inputs:
             self._number(tensor._storage.serial, Memory(Role.INPUT, tensor.dtype, tensor.numel()))
@@ -97,12 +105,11 @@ class Recorder:
             result = None
         output = Output(
             None if result is None else result._array.copy(),
-            {name: tensor._array.copy() for name, tensor in self._logged.items()},
+            {name: logged.array for name, logged in self._logged.items()},
         )
         loss = None if result is None else self._operand(result, "the result")
-        logs = {name: self._operand(tensor, f"log({name!r})") for name, tensor in self._logged.items()}
+        logs = self._release_logs()
         gradients = self._release_gradients()
-        self._logged.clear()
         del result
         self._check_survivors()
         self._check_overlaps()
@@ -139,10 +146,10 @@ class Recorder:
         """A value left for Python."""
         self._give_up(f"{what} at {user_line()} takes a value out of the step")
 
-    def before_step(self, callback: Callable[[], None]) -> None:
+    def before_step(self, callback: Advance) -> None:
         """What `callback` changes is no change by the step."""
         self._check_changes()
-        callback()
+        callback(1)
         self._baseline = self._snapshot()
         self.callbacks.append(callback)
 
@@ -151,8 +158,10 @@ class Recorder:
         self._leaves[leaf] = None
 
     def log(self, name: str, value: Tensor) -> None:
-        """`value` is to be read after each step."""
-        self._logged[name] = value
+        """`value`, as it is now, is to be read after each step."""
+        if 0 <= value._storage.serial <= self._start:  # a state, which the step may go on to change
+            value = run("cast", value)
+        self._logged[name] = _Logged(value, value._array.copy(), value._storage.version)
 
     # ---- the record -----------------------------------------------------------------------------------------------
 
@@ -205,6 +214,16 @@ class Recorder:
         return Operand(number, offset, array.shape, strides, array.dtype)
 
     # ---- what may not happen --------------------------------------------------------------------------------------
+
+    def _release_logs(self) -> dict[str, Operand]:
+        """Where what was logged is found."""
+        operands = {}
+        for name, logged in self._logged.items():
+            operands[name] = self._operand(logged.tensor, f"log({name!r})")
+            if logged.tensor._storage.version != logged.version:
+                self._give_up(f"what was logged as {name!r} was changed in place afterwards")
+        self._logged.clear()
+        return operands
 
     def _release_gradients(self) -> list[tuple[Tensor, Operand]]:
         """Leaves and where their new gradients are. Copies take their place, so that nothing else may hold them."""

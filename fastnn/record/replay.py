@@ -1,4 +1,4 @@
-"""The naive replayer: the kernels of a plan one by one, in buffers of their own. The oracle of faster engines."""
+"""The naive replayer: the kernels of a plan one by one, in buffers of their own. The oracle of the engine."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -20,30 +20,34 @@ class Replayer:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._buffers = [
-            memory.storage.array
-            if memory.storage is not None
-            else _core.empty((memory.size,), str(memory.dtype))
-            if memory.values is None
-            else memory.values
-            for memory in plan.memory
-        ]
-        self._inputs = [
+        self._buffers = self._lay_out()
+        self.inputs = [
             self._buffers[number].reshape(shape) for number, shape in zip(plan.inputs, plan.input_shapes, strict=True)
         ]
         self._calls = [self._call(step) for step in plan.steps]
         written = {operand.memory for step in plan.steps for operand in (*step.results, *step.writes)}
         states = [memory.storage for i, memory in enumerate(plan.memory) if memory.role is Role.STATE and i in written]
-        self._written = [storage for storage in states if storage is not None]
+        self.written = [storage for storage in states if storage is not None]
+
+    def _lay_out(self) -> list[Array]:
+        """For each memory of the plan an array of one dimension."""
+        return [
+            memory.storage.array
+            if memory.storage is not None
+            else _core.empty((memory.size,), str(memory.dtype))
+            if memory.values is None
+            else memory.values
+            for memory in self.plan.memory
+        ]
 
     def replay(self, batch: Sequence[Tensor | Array]) -> Output:
         """One step on `batch`. Raises ValueError for shapes other than the recorded ones."""
-        self._load(batch)
+        self.load(batch)
         for callback in self.plan.before_step:
-            callback()
+            callback(1)
         for call in self._calls:
             call()
-        for storage in self._written:
+        for storage in self.written:
             storage.version += 1
         for leaf, operand in self.plan.gradients:
             leaf.grad = wrap(self._view(operand))
@@ -52,17 +56,18 @@ class Replayer:
             {name: self._view(operand).copy() for name, operand in self.plan.logs.items()},
         )
 
-    def _load(self, batch: Sequence[Tensor | Array]) -> None:
+    def load(self, batch: Sequence[Tensor | Array]) -> None:
+        """Copies `batch` to where the kernels read it."""
         arrays = [value._array if isinstance(value, Tensor) else np.asarray(value) for value in batch]
-        if len(arrays) != len(self._inputs):
-            raise ValueError(f"[replay] a batch of {len(arrays)} arrays, but {len(self._inputs)} were recorded")
-        for i, (array, buffer) in enumerate(zip(arrays, self._inputs, strict=True)):
+        if len(arrays) != len(self.inputs):
+            raise ValueError(f"[replay] a batch of {len(arrays)} arrays, but {len(self.inputs)} were recorded")
+        for i, (array, buffer) in enumerate(zip(arrays, self.inputs, strict=True)):
             if array.shape != buffer.shape or array.dtype != buffer.dtype:
                 raise ValueError(
                     f"[replay] batch[{i}] is {array.dtype} {array.shape}, but {buffer.dtype} {buffer.shape} was "
                     "recorded: another shape needs its own plan"
                 )
-        for array, buffer in zip(arrays, self._inputs, strict=True):
+        for array, buffer in zip(arrays, self.inputs, strict=True):
             buffer[...] = array
 
     def _view(self, operand: Operand) -> Array:
@@ -72,12 +77,12 @@ class Replayer:
         strides = [stride * dtype.itemsize for stride in operand.strides]
         return np.ndarray(operand.shape, dtype, buffer, operand.offset * dtype.itemsize, strides)
 
-    def _call(self, step: Step) -> Callable[[], None]:
+    def _call(self, step: Step) -> Callable[[], object]:
         """A function that runs `step` on its views, with the values that Slots have by then."""
         operands = [None if operand is None else self._view(operand) for operand in step.operands]
-        scalars = dict(step.scalars)
         results = [self._view(operand) for operand in step.results]
         if isinstance(step.kernel, str):
+            scalars = dict(step.scalars)
             if results:
                 scalars["out"] = results[0] if len(results) == 1 else tuple(results)
             return functools.partial(getattr(_core, step.kernel), *operands, **scalars)

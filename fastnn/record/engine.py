@@ -1,0 +1,67 @@
+"""The engine: a plan as a native program that runs many steps in one call, without Python."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn.dispatch import Array
+
+from .layout import lay_out
+from .plan import Plan
+from .replay import Replayer
+
+Load = Callable[[Array, Sequence[Array]], None]
+"""Fills the arrays of a batch with the rows whose numbers it is given, by kernels."""
+
+
+class Engine(Replayer):
+    """Runs a plan natively: the same kernels on the same operands, so the same bits, in memory that is laid out once.
+
+    `load` brings rows of the data into the inputs, as part of each step; `batch_size` is their number. Without it,
+    `load(batch)` fills them before each step. Gradients exist within a step only: afterwards ``grad`` is None.
+    """
+
+    def __init__(self, plan: Plan, load: Load | None = None, batch_size: int = 0) -> None:
+        super().__init__(plan)
+        self.names = list(plan.logs)
+        self._program = _core.Program([self._view(plan.logs[name]) for name in self.names])
+        self._rows = np.zeros(batch_size, np.int64)
+        if load is not None:
+            self._program.record(functools.partial(load, self._rows, self.inputs))
+        for step, call in zip(plan.steps, self._calls, strict=True):
+            if isinstance(step.kernel, str):
+                self._program.record(call)
+            else:
+                self._program.call(call)
+
+    def _lay_out(self) -> list[Array]:
+        return lay_out(self.plan)
+
+    def run(self, steps: int, rows: Array | None = None) -> Array:
+        """Runs `steps` steps, on the rows of the data that `rows` names one batch after the other.
+
+        Returns what was logged, (steps, names), in float64. Raises what a kernel or a Python function in the step
+        raises; that step is then left where it stood.
+        """
+        varying: dict[Any, Sequence[float]] = {}
+        for advance in self.plan.before_step:
+            varying.update(advance(steps))
+        return self._run(steps, rows, varying)
+
+    def repeat(self) -> Array:
+        """One more step on the inputs and Slots as they are."""
+        return self._run(1, None, {})
+
+    def _run(self, steps: int, rows: Array | None, varying: dict[Any, Sequence[float]]) -> Array:
+        values = np.column_stack(list(varying.values())).astype(np.float64) if varying else None
+        try:
+            results: Array = self._program.run(steps, rows, None if rows is None else self._rows, list(varying), values)
+            return results
+        finally:
+            for storage in self.written:
+                storage.version += steps
+            for leaf, _ in self.plan.gradients:
+                leaf.grad = None

@@ -1,0 +1,73 @@
+"""Where a plan's memory lies: temporaries whose lives do not meet share it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fastnn import _core
+from fastnn.dispatch import Array
+
+from .plan import Plan, Role
+
+ALIGNMENT = 64
+
+
+def lay_out(plan: Plan) -> list[Array]:
+    """For each memory of `plan` an array of one dimension: states as they are, all else in one block."""
+    offsets, size = place(plan)
+    block = _core.empty((size,), "uint8")
+    arrays = []
+    for number, memory in enumerate(plan.memory):
+        if memory.storage is not None:
+            arrays.append(memory.storage.array.reshape(-1))
+        elif memory.values is not None:
+            arrays.append(memory.values.reshape(-1))
+        else:
+            arrays.append(np.ndarray((memory.size,), memory.dtype, block, offsets[number]))
+    return arrays
+
+
+def place(plan: Plan) -> tuple[dict[int, int], int]:
+    """Byte offsets of inputs and temporaries, and the size of the block that holds them.
+
+    The largest are placed first, each at the lowest offset where nothing that lives at the same time stands.
+    """
+    lives = dict(lifetimes(plan))
+    sizes = {number: _bytes(plan, number) for number in lives}
+    placed: list[int] = []
+    offsets: dict[int, int] = {}
+    for number in sorted(lives, key=lambda n: -sizes[n]):
+        first, last = lives[number]
+        neighbours = [n for n in placed if lives[n][0] <= last and first <= lives[n][1]]
+        offset = 0
+        for other in sorted(neighbours, key=lambda n: offsets[n]):
+            if offset + sizes[number] <= offsets[other]:
+                break
+            offset = max(offset, offsets[other] + sizes[other])
+        offsets[number] = offset
+        placed.append(number)
+    return offsets, max((offsets[n] + sizes[n] for n in placed), default=0)
+
+
+def lifetimes(plan: Plan) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Of inputs and temporaries: the first and the last step that touches them.
+
+    Inputs are there before the first step, and what is logged or returned is read after the last.
+    """
+    end = len(plan.steps)
+    touched: dict[int, list[int]] = {number: [-1] for number in plan.inputs}
+    for i, step in enumerate(plan.steps):
+        for operand in (*step.operands, *step.results, *step.writes):
+            if operand is not None:
+                touched.setdefault(operand.memory, []).append(i)
+    for operand in (plan.loss, *plan.logs.values()):
+        if operand is not None:
+            touched.setdefault(operand.memory, []).append(end)
+    for number, steps in touched.items():
+        if plan.memory[number].role in (Role.INPUT, Role.TEMPORARY):
+            yield number, (min(steps), max(steps))
+
+
+def _bytes(plan: Plan, number: int) -> int:
+    memory = plan.memory[number]
+    return -(-memory.size * memory.dtype.itemsize // ALIGNMENT) * ALIGNMENT
