@@ -102,6 +102,7 @@ _tensor_class: Any = None
 # What a kernel without result changes of its operands: param, and velocity where it is given; param and moments.
 _IN_PLACE: dict[str, Callable[[tuple[Any, ...]], tuple[Any, ...]]] = {
     "sgd_update": lambda operands: operands[:1] if operands[-1] is None else operands[::2],
+    "matmul_sgd_update": lambda operands: operands[:1] if operands[-1] is None else operands[::3],
     "adam_update": lambda operands: (operands[0], operands[2], operands[3]),
 }
 

@@ -34,6 +34,7 @@ def _native(spec: Callable[P, R]) -> Callable[P, R]:
 # products
 matmul = _native(reference.matmul)
 linear = _native(reference.linear)
+matmul_sgd_update = _native(reference.matmul_sgd_update)
 
 # arithmetic, elementwise with broadcasting
 add = _native(reference.add)
@@ -132,6 +133,7 @@ __all__ = [
     "log_softmax",
     "log_softmax_backward",
     "matmul",
+    "matmul_sgd_update",
     "max",
     "maximum",
     "mean",

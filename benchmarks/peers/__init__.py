@@ -16,6 +16,7 @@ Kernel = Callable[[], tuple[Any, ...]]
 
 PEERS = {
     "fastnn": "fastnn_:Fastnn",
+    "fastnn eager": "fastnn_:Eager",
     "numpy": "numpy_:Numpy",
     "torch": "torch_:Torch",
     "torch.compile": "torch_:Compiled",

@@ -1,4 +1,4 @@
-"""fastnn: its kernels on NumPy arrays, and its training loop as a user writes it, one call of a kernel at a time."""
+"""fastnn: its kernels on NumPy arrays, and a training step as a user writes it, replayed natively or from Python."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from benchmarks.peers import Array, Kernel, Peer
 from benchmarks.train import Problem
 from fastnn import kernels, nn, optim
 from fastnn.data import ArrayDataset, Column
+from fastnn.record import Engine, Plan, log, record
 
 
 class Fastnn(Peer):
@@ -30,35 +31,68 @@ class Fastnn(Peer):
         out = np.empty_like(kernel(*arrays, **scalars))
         return lambda: (kernel(*arrays, **scalars, out=out),)
 
-    def training(self, problem: Problem) -> "FastnnTraining":
-        return FastnnTraining(problem)
+    def training(self, problem: Problem) -> "ReplayedTraining":
+        return ReplayedTraining(problem)
 
 
-class FastnnTraining:
+class Eager(Fastnn):
+    """Every step from Python, a kernel at a time."""
+
+    def training(self, problem: Problem) -> "EagerTraining":  # type: ignore[override]
+        return EagerTraining(problem)
+
+
+class EagerTraining:
     def __init__(self, problem: Problem) -> None:
         images = problem.x.dtype == np.uint8
         self.dataset = ArrayDataset(Column(fastnn.tensor(problem.x), divisor=255.0 if images else 1.0), problem.y)
         layers: list[nn.Module] = []
-        for i, (weight, bias) in enumerate(problem.layers):
+        for i, (weight, _) in enumerate(problem.layers):
             if i > 0:
                 layers.append(nn.ReLU())
-            layer = nn.Linear(weight.shape[1], weight.shape[0])
-            layer.load_state_dict({"weight": weight, "bias": bias})
-            layers.append(layer)
+            layers.append(nn.Linear(*weight.shape[::-1]))
         self.net = nn.Sequential(*layers)
         self.loss = nn.MSELoss() if problem.workload.regression else nn.CrossEntropyLoss()
         self.optimizer = optim.SGD(self.net.parameters(), lr=problem.workload.lr)
+        self.start(problem)
 
-    def prepare(self, order: Array) -> list[fastnn.Tensor]:
+    def start(self, problem: Problem) -> None:
+        """Takes the initial weights."""
+        for layer, (weight, bias) in zip(list(self.net)[::2], problem.layers, strict=True):
+            layer.load_state_dict({"weight": weight, "bias": bias})
+
+    def prepare(self, order: Array) -> Any:
         return [fastnn.tensor(rows) for rows in order]
 
-    def epoch(self, order: list[fastnn.Tensor]) -> Array:
-        losses = []
-        for rows in order:
-            x, y = self.dataset.take(rows)
-            loss = self.loss(self.net(x), y)
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            losses.append(loss.item())
-        return np.array(losses)
+    def epoch(self, order: Any) -> Array:
+        return np.array([self.step(*self.dataset.take(rows)).item() for rows in order])
+
+    def step(self, x: fastnn.Tensor, y: fastnn.Tensor) -> fastnn.Tensor:
+        loss: fastnn.Tensor = self.loss(self.net(x), y)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+
+class ReplayedTraining(EagerTraining):
+    """What a Trainer does: steps are recorded, and an epoch is one native call (a Trainer's last some 20 ms each)."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        batch = problem.workload.batch
+        rows = fastnn.tensor(problem.orders[0][0])
+        plan = record(self.logged_step, [self.dataset.take(rows) for _ in range(3)])
+        assert isinstance(plan, Plan), plan
+        self.engine = Engine(plan, self.dataset.take_into, batch)
+        self.start(problem)
+
+    def logged_step(self, x: fastnn.Tensor, y: fastnn.Tensor) -> None:
+        log("loss", self.step(x, y))
+
+    def prepare(self, order: Array) -> Any:
+        return order.astype(np.int64)
+
+    def epoch(self, order: Any) -> Array:
+        losses: Array = self.engine.run(len(order), order.reshape(-1))[:, 0]
+        return losses

@@ -19,16 +19,18 @@ const char* text(const std::optional<std::string>& value) { return value ? value
 void bind_products(py::module_& m) {
   m.def(
       "matmul",
-      [](const Array& a, const Array& b, bool transpose_a, bool transpose_b, double alpha, double beta,
-         const OptionalArray& out, Threads threads) {
+      [](const Array& a, const Array& b, const OptionalArray& y, bool transpose_a, bool transpose_b, double alpha,
+         double beta, const std::optional<std::string>& backward, const OptionalArray& out, Threads threads) {
         Call call = make_call("matmul", threads);
         Result result(out);
-        eager::matmul(call, argument(call, "a", a), argument(call, "b", b), {transpose_a, transpose_b, alpha, beta},
-                      result);
+        std::optional<Argument> saved = optional_argument(call, "y", y);
+        eager::matmul(call, argument(call, "a", a), argument(call, "b", b), pointer(saved),
+                      {transpose_a, transpose_b, alpha, beta, text(backward)}, result);
         return result.take();
       },
-      py::arg("a"), py::arg("b"), py::kw_only(), py::arg("transpose_a") = false, py::arg("transpose_b") = false,
-      py::arg("alpha") = 1.0, py::arg("beta") = 0.0, FASTNN_OUT);
+      py::arg("a"), py::arg("b"), py::arg("y") = py::none(), py::kw_only(), py::arg("transpose_a") = false,
+      py::arg("transpose_b") = false, py::arg("alpha") = 1.0, py::arg("beta") = 0.0, py::arg("backward") = py::none(),
+      FASTNN_OUT);
 
   m.def(
       "linear",
@@ -141,6 +143,22 @@ void bind_updates(py::module_& m) {
       py::arg("param"), py::arg("grad"), py::arg("velocity") = py::none(), py::kw_only(), py::arg("lr"),
       py::arg("momentum") = 0.0, py::arg("dampening") = 0.0, py::arg("weight_decay") = 0.0, py::arg("nesterov") = false,
       FASTNN_THREADS);
+
+  m.def(
+      "matmul_sgd_update",
+      [](const Array& param, const Array& a, const Array& b, const OptionalArray& velocity, bool transpose_a,
+         bool transpose_b, Number lr, double momentum, double dampening, double weight_decay, bool nesterov,
+         Threads threads) {
+        Call call = make_call("matmul_sgd_update", threads);
+        std::optional<Argument> v;
+        if (velocity) v = writable(call, "velocity", *velocity);
+        eager::matmul_sgd_update(call, writable(call, "param", param), argument(call, "a", a), argument(call, "b", b),
+                                 pointer(v), transpose_a, transpose_b,
+                                 {lr, momentum, dampening, weight_decay, nesterov});
+      },
+      py::arg("param"), py::arg("a"), py::arg("b"), py::arg("velocity") = py::none(), py::kw_only(),
+      py::arg("transpose_a") = false, py::arg("transpose_b") = false, py::arg("lr"), py::arg("momentum") = 0.0,
+      py::arg("dampening") = 0.0, py::arg("weight_decay") = 0.0, py::arg("nesterov") = false, FASTNN_THREADS);
 
   m.def(
       "adam_update",

@@ -1,16 +1,20 @@
-// matmul and linear: c = beta c + alpha a b, then + bias, then activation.
+// matmul and linear: c = beta c + alpha a b, then + bias, then activation, then the gradient of an activation.
+// matmul_sgd_update: the same c is the gradient of a parameter, which is updated at once.
 //
 // Expression of an element. K is cut in chunks of 256. Within a chunk, p = fma(a[i][k], b[k][j], p) for k in order,
 // from p = 0. The first chunk gives c = alpha p, or fma(alpha, p, beta c) where beta is not 0; each further one
-// c = fma(alpha, p, c). Then c + bias[j], then the activation. Nothing else (tile, packing, side, threads) enters.
+// c = fma(alpha, p, c). Then c + bias[j], the activation, the gradient (activation.h), the update (update.h). Nothing
+// else (tile, packing, side, threads) enters.
 //
 // Why it is fast. The inner loop keeps a tile of c in registers (14 x 32 floats on AVX-512, 6 x 16 on AVX2): each
 // step loads one short row of b and multiplies it by `height` broadcast elements of a, so that two multiply-adds
 // start every cycle. Around it stand the loops of Goto and van de Geijn ("Anatomy of high-performance matrix
 // multiplication", 2008): b is packed once into panels that stay in L1 while a's packed block, in L2, passes by.
-// The lanes run along the side where fewer are wasted: ten columns put them along the rows (`swapped`).
+// The lanes run along the side that costs less (`swapped`). A row-major a that few panels of b meet is not packed but
+// read where it stands. What follows the sum is done strip by strip, while a strip of c is in L1.
 #include "cpu/activation.h"
 #include "cpu/pack.h"
+#include "cpu/update.h"
 #include "kernels/kernels.h"
 
 namespace fastnn {
@@ -28,6 +32,7 @@ template <class T>
 struct Plan {
   bool swapped;  // lanes along m: the tile computes the transpose of c
   bool direct;   // full panels of b are read where they stand
+  bool direct_a;
   int64_t rows, columns, k;
   const T *a, *b;
   int64_t a_row, a_k, b_column, b_k;
@@ -48,9 +53,11 @@ template <class T>
 Plan<T> make_plan(const Product& p) {
   Plan<T> plan{};
   constexpr int64_t width = tile_width<T>;
-  // Work in units of vector operations; a transposed store costs a little.
-  int64_t normal = ceil_div(p.n, lanes<T>) * lanes<T> * p.m, swapped = ceil_div(p.m, lanes<T>) * lanes<T> * p.n;
-  plan.swapped = p.n < width * 2 && swapped + swapped / 8 < normal;
+  // In lanes times steps of k: multiplying a panel, and packing it where its lanes are not neighbours already.
+  auto cost = [](int64_t along_lanes, int64_t other, int64_t lane_stride) {
+    return ceil_div(along_lanes, lanes<T>) * lanes<T> * (other + (lane_stride == 1 ? 2 : 12));
+  };
+  plan.swapped = p.n < width * 2 && cost(p.m, p.n, p.a_row) < cost(p.n, p.m, p.b_column);
   const T *a = static_cast<const T*>(p.a), *b = static_cast<const T*>(p.b);
   if (plan.swapped) {
     plan.rows = p.n, plan.columns = p.m;
@@ -67,6 +74,8 @@ Plan<T> make_plan(const Product& p) {
   plan.column_panels = ceil_div(plan.columns, width);
   // Packing b pays when many row panels read it, or when its rows would be strided.
   plan.direct = plan.b_column == 1 && plan.row_panels <= 4;
+  // Rows a multiple of 4 KiB apart would meet in the same few lines of L1.
+  plan.direct_a = plan.a_k == 1 && plan.column_panels <= 2 && plan.a_row * static_cast<int64_t>(sizeof(T)) % 4096 != 0;
   // About 40 microseconds an item, so that threads can balance; a block of a is packed once per item.
   double microseconds =
       2e-3 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) / (vector_bytes * 2.0);
@@ -83,18 +92,19 @@ struct Merge {
   bool first;
 };
 
-// height x (vectors * lanes) tile: c (+)= alpha a b over kc steps. a is packed `height` wide; b's steps are b_step
-// apart.
-template <class T, int height, int vectors>
-void tile(int64_t kc, const T* a, const T* b, int64_t b_step, T* c, int64_t c_row, int columns, Merge<T> merge) {
+// height x (vectors * lanes) tile: c (+)= alpha a b over kc steps. a's rows are a_row apart, or where that is 0, a is
+// packed `height` wide; b's steps are b_step apart.
+template <class T, int height, int vectors, bool packed>
+FASTNN_INLINE void tile_of(int64_t kc, const T* a, int64_t a_row, const T* b, int64_t b_step, T* c, int64_t c_row,
+                           int columns, Merge<T> merge) {
   Vec<T> sum[height][vectors] = {};
-  for (int64_t k = 0; k < kc; ++k, a += height, b += b_step) {
+  for (int64_t k = 0; k < kc; ++k, a += packed ? height : 1, b += b_step) {
     Vec<T> row[vectors];
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) row[v] = load(b + v * lanes<T>);
 #pragma GCC unroll 14
     for (int i = 0; i < height; ++i) {
-      Vec<T> x = splat(a[i]);
+      Vec<T> x = splat(packed ? a[i] : a[i * a_row]);
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) sum[i][v] = fma<T>(x, row[v], sum[i][v]);
     }
@@ -121,8 +131,15 @@ void tile(int64_t kc, const T* a, const T* b, int64_t b_step, T* c, int64_t c_ro
   }
 }
 
+template <class T, int height, int vectors>
+void tile(int64_t kc, const T* a, int64_t a_row, const T* b, int64_t b_step, T* c, int64_t c_row, int columns,
+          Merge<T> merge) {
+  if (a_row == 0) tile_of<T, height, vectors, true>(kc, a, 0, b, b_step, c, c_row, columns, merge);
+  else tile_of<T, height, vectors, false>(kc, a, a_row, b, b_step, c, c_row, columns, merge);
+}
+
 template <class T>
-using TileFunction = void (*)(int64_t, const T*, const T*, int64_t, T*, int64_t, int, Merge<T>);
+using TileFunction = void (*)(int64_t, const T*, int64_t, const T*, int64_t, T*, int64_t, int, Merge<T>);
 
 // One function per tile height, [vectors - 1][height - 1].
 template <class T>
@@ -140,24 +157,73 @@ constexpr TileFunction<T> tiles[tile_vectors][14] = {
 #endif
     }};
 
-// c = activation(c + bias), on rows of c that are complete and still in cache.
+// What follows the sum, on the finished elements c of rows x columns at (row, column) of the product.
 template <class T>
-void finish(const Product& p, int64_t row, int64_t rows, int64_t column, int64_t columns) {
-  if (!p.bias && p.activation == Activation::none) return;
+void finish(const Product& p, T* c, int64_t c_row, int64_t row, int64_t rows, int64_t column, int64_t columns) {
   const T* bias = static_cast<const T*>(p.bias);
-  for (int64_t i = row; i < row + rows; ++i) {
-    T* c = static_cast<T*>(p.c) + i * p.c_row;
-    for (int64_t j = column; j < column + columns; j += lanes<T>) {
-      int64_t left = column + columns - j;
-      bool whole = left >= lanes<T>;
-      Vec<T> v = whole ? load(c + j) : load_partial<T>(c + j, left, T(0));
-      if (bias) v = v + (whole ? load(bias + j) : load_partial<T>(bias + j, left, T(0)));
-      v = activate<T>(p.activation, v);
-      if (whole) store(c + j, v);
-      else store_partial<T>(c + j, v, left);
+  const T* y = static_cast<const T*>(p.y);
+  if (bias || y || p.activation != Activation::none) {
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = 0; j < columns; j += lanes<T>) {
+        int64_t left = columns - j;
+        auto read = [left](const T* from) { return left >= lanes<T> ? load(from) : load_partial<T>(from, left, T(0)); };
+        T* at = c + i * c_row + j;
+        Vec<T> v = read(at);
+        if (bias) v = v + read(bias + column + j);
+        v = activate<T>(p.activation, v);
+        if (y) v = activate_backward<T>(p.backward, v, read(y + (row + i) * p.y_row + column + j));
+        if (left >= lanes<T>) store(at, v);
+        else store_partial<T>(at, v, left);
+      }
+    }
+  }
+  if (!p.update.param) return;
+  const SgdRule<T> rule(p.update);
+  for (int64_t i = 0; i < rows; ++i) {
+    int64_t at = (row + i) * p.n + column;
+    update_row(rule, static_cast<T*>(p.update.param) + at, c + i * c_row,
+               rule.moves ? static_cast<T*>(p.update.velocity) + at : nullptr, columns);
+  }
+}
+
+// to[j][i] = from[i][j], for rows x columns of from.
+template <class T>
+void turn(T* to, int64_t to_row, const T* from, int64_t from_row, int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < rows; i += lanes<T>) {
+    int64_t height = at_most(lanes<T>, rows - i);
+    for (int64_t j = 0; j < columns; j += lanes<T>) {
+      int64_t width = at_most(lanes<T>, columns - j);
+      Vec<T> square[lanes<T>];
+#pragma GCC unroll 16
+      for (int r = 0; r < lanes<T>; ++r) {
+        const T* row = from + (i + r) * from_row + j;
+        if (r >= height) square[r] = Vec<T>{};
+        else square[r] = width == lanes<T> ? load(row) : load_partial<T>(row, width, T(0));
+      }
+      transpose<T>(square);
+      for (int c = 0; c < width; ++c) {
+        T* row = to + (j + c) * to_row + i;
+        if (height == lanes<T>) store(row, square[c]);
+        else store_partial<T>(row, square[c], height);
+      }
     }
   }
 }
+
+// Where a block is computed: its packed rows of a; the sums of a strip (of all strips, where there are several chunks)
+// that are not made in c itself; and a strip that has been turned for an update.
+template <class T>
+struct Scratch {
+  bool aside, whole;
+  int64_t packed, sums, turned;  // elements
+
+  Scratch(const Product& p, const Plan<T>& plan, int64_t rows, int64_t columns)
+      : aside(plan.swapped || p.update.param), whole(plan.chunks > 1) {
+    packed = plan.direct_a ? 0 : rows * chunk + lanes<T>;  // and a vector of slack behind it
+    sums = aside ? rows * (whole ? columns : tile_width<T>) : 0;
+    turned = plan.swapped && p.update.param ? rows * tile_width<T> : 0;
+  }
+};
 
 // One block of rows of the (possibly swapped) product against a range of column panels.
 template <class T>
@@ -168,22 +234,14 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
   int64_t panel1 = (row_block + 1) * plan.row_panels / plan.row_blocks;
   int64_t column0 = column_block * plan.column_panels / plan.column_blocks;
   int64_t column1 = (column_block + 1) * plan.column_panels / plan.column_blocks;
-  int64_t row0 = plan.first_row(panel0), row1 = plan.first_row(panel1);
+  int64_t row0 = plan.first_row(panel0), rows = plan.first_row(panel1) - row0;
   int64_t left0 = column0 * width, left1 = at_most(column1 * width, plan.columns);
+  const Scratch<T> sizes(p, plan, rows, left1 - left0);
   T* packed = reinterpret_cast<T*>(scratch);
-  // Swapped, the block of c's transpose is summed beside it in the scratch and turned at the end.
-  T* c = static_cast<T*>(p.c) + row0 * p.c_row + left0;
-  int64_t c_row = p.c_row;
-  if (plan.swapped) {
-    c = packed + (row1 - row0) * chunk, c_row = left1 - left0;
-    if (p.beta != 0)
-      for (int64_t i = row0; i < row1; ++i)
-        for (int64_t j = left0; j < left1; ++j)
-          c[(i - row0) * c_row + j - left0] = static_cast<const T*>(p.c)[j * p.c_row + i];
-  }
+  T *sums = packed + sizes.packed, *turned = sums + sizes.sums, *product = static_cast<T*>(p.c);
   for (int64_t number = 0; number < at_least(plan.chunks, 1); ++number) {
     int64_t kc = plan.chunks ? plan.depth(number) : 0, k0 = number * chunk;
-    for (int64_t panel = panel0; panel < panel1; ++panel) {
+    for (int64_t panel = panel0; panel < panel1 && !plan.direct_a; ++panel) {
       int64_t row = plan.first_row(panel), height = plan.first_row(panel + 1) - row;
       pack(packed + (row - row0) * kc, static_cast<int>(height), plan.a + row * plan.a_row + k0 * plan.a_k, plan.a_row,
            plan.a_k, static_cast<int>(height), kc);
@@ -192,23 +250,30 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
     for (int64_t q = column0; q < column1; ++q) {
       int64_t left = q * width;
       int columns = static_cast<int>(at_most(width, plan.columns - left));
+      T* c = sizes.aside ? sums + (sizes.whole ? left - left0 : 0) : product + row0 * p.c_row + left;
+      int64_t c_row = sizes.aside ? (sizes.whole ? left1 - left0 : width) : p.c_row;
+      if (plan.swapped && p.beta != 0 && number == 0)
+        turn(c, c_row, product + left * p.c_row + row0, p.c_row, columns, rows);
       bool in_place = plan.direct && columns == width;
       const T* b = in_place ? plan.b + left + k0 * plan.b_k : plan.panel(workspace, number, plan.direct ? 0 : q);
       int64_t step = in_place ? plan.b_k : width;
       const TileFunction<T>* by_height = tiles<T>[columns > lanes<T> ? 1 : 0];
       for (int64_t panel = panel0; panel < panel1; ++panel) {
         int64_t row = plan.first_row(panel), height = plan.first_row(panel + 1) - row;
-        by_height[height - 1](kc, packed + (row - row0) * kc, b, step, c + (row - row0) * c_row + left - left0, c_row,
-                              columns, merge);
+        const T* a = plan.direct_a ? plan.a + row * plan.a_row + k0 : packed + (row - row0) * kc;
+        by_height[height - 1](kc, a, plan.direct_a ? plan.a_row : 0, b, step, c + (row - row0) * c_row, c_row, columns,
+                              merge);
       }
+      if (number + 1 < plan.chunks) continue;
+      if (!plan.swapped) {
+        finish<T>(p, c, c_row, row0, rows, left, columns);
+        continue;
+      }
+      T* to = p.update.param ? turned : product + left * p.c_row + row0;
+      int64_t to_row = p.update.param ? rows : p.c_row;
+      turn(to, to_row, c, c_row, rows, columns);
+      finish<T>(p, to, to_row, left, columns, row0, rows);
     }
-  }
-  if (plan.swapped) {
-    for (int64_t j = left0; j < left1; ++j)
-      for (int64_t i = row0; i < row1; ++i) static_cast<T*>(p.c)[j * p.c_row + i] = c[(i - row0) * c_row + j - left0];
-    finish<T>(p, left0, left1 - left0, row0, row1 - row0);
-  } else {
-    finish<T>(p, row0, row1 - row0, left0, left1 - left0);
   }
 }
 
@@ -220,14 +285,14 @@ Work work_of(const Product& p) {
   double per_nanosecond = vector_bytes / static_cast<double>(sizeof(T)) * (has_fma ? 8 : 3);
   int64_t rows = at_most(ceil_div(plan.row_panels, at_least(plan.row_blocks, 1)) * max_height, plan.rows);
   int64_t columns = at_most(ceil_div(plan.column_panels, plan.column_blocks) * tile_width<T>, plan.columns);
+  const Scratch<T> scratch(p, plan, rows, columns);
   int64_t size = sizeof(T);
   return {2,
           {packed * plan.chunks, items, 0},
           {static_cast<double>(chunk * tile_width<T>) * 0.15,
            flops / per_nanosecond / static_cast<double>(at_least(items, 1)), 0},
           packed * plan.k * tile_width<T> * size,
-          // The packed block of a (and a vector of slack behind it), and the turned block of c.
-          rows * chunk * size + vector_bytes + (plan.swapped ? rows * columns * size : 0)};
+          (scratch.packed + scratch.sums + scratch.turned) * size};
 }
 
 template <class T>
@@ -259,6 +324,7 @@ namespace FASTNN_ISA {
 void register_product(KernelTable& table) {
   table.matmul = {product_work, product_run};
   table.linear = {product_work, product_run};
+  table.matmul_sgd_update = {product_work, product_run};
 }
 }  // namespace FASTNN_ISA
 

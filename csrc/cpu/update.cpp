@@ -16,30 +16,8 @@ Work blocks_of(int64_t count, double nanoseconds_per_element) {
 template <class T>
 void sgd(const Sgd& s, int64_t begin, int64_t end) {
   const SgdRule<T> rule(s);
-  T *p = static_cast<T*>(s.param), *v = static_cast<T*>(s.velocity);
-  const T* g = static_cast<const T*>(s.grad);
-  int64_t i = begin;
-  Vec<T> pi, vi{};
-  if (rule.moves) {
-    for (; i + lanes<T> <= end; i += lanes<T>) {
-      pi = load(p + i), vi = load(v + i);
-      rule(pi, load(g + i), vi);
-      store(p + i, pi), store(v + i, vi);
-    }
-  } else {
-    for (; i + lanes<T> <= end; i += lanes<T>) {
-      pi = load(p + i);
-      rule(pi, load(g + i), vi);
-      store(p + i, pi);
-    }
-  }
-  if (int64_t n = end - i; n > 0) {
-    pi = load_partial<T>(p + i, n, 0);
-    if (rule.moves) vi = load_partial<T>(v + i, n, 0);
-    rule(pi, load_partial<T>(g + i, n, 0), vi);
-    store_partial<T>(p + i, pi, n);
-    if (rule.moves) store_partial<T>(v + i, vi, n);
-  }
+  update_row(rule, static_cast<T*>(s.param) + begin, static_cast<const T*>(s.grad) + begin,
+             rule.moves ? static_cast<T*>(s.velocity) + begin : nullptr, end - begin);
 }
 
 template <class T>

@@ -10,13 +10,25 @@
 
 namespace fastnn::eager {
 
+// What an update by stochastic gradient descent is told.
+struct SgdOptions {
+  Number lr;
+  double momentum = 0, dampening = 0, weight_decay = 0;
+  bool nesterov = false;
+};
+
 // ---- products: eager/product.cpp ----
 struct MatmulOptions {
   bool transpose_a = false, transpose_b = false;
   double alpha = 1, beta = 0;
+  const char* backward = nullptr;  // an activation
 };
-void matmul(const Call&, Argument a, Argument b, const MatmulOptions&, Output& out);
+// y, what the gradient of the activation needs, is null where there is none.
+void matmul(const Call&, Argument a, Argument b, const Argument* y, const MatmulOptions&, Output& out);
 void linear(const Call&, Argument x, Argument weight, const Argument* bias, const char* activation, Output& out);
+// a b is the gradient of param, and is not kept.
+void matmul_sgd_update(const Call&, Argument param, Argument a, Argument b, const Argument* velocity, bool transpose_a,
+                       bool transpose_b, const SgdOptions&);
 
 // ---- elementwise: eager/elementwise.cpp ----
 enum class Types { arithmetic, floating, comparison, selection };
@@ -47,11 +59,8 @@ void mse_loss(const Call&, Argument prediction, Argument target, bool half, cons
 void accuracy(const Call&, Argument logits, const Integers& target, Output& out);
 
 // ---- updates in place: eager/update.cpp ----
-struct SgdOptions {
-  Number lr;
-  double momentum = 0, dampening = 0, weight_decay = 0;
-  bool nesterov = false;
-};
+// Checked arguments; grad is null where it is made by another kernel, gradient and velocity's overlap included.
+Sgd sgd_of(const Call&, const Argument& param, const Argument* grad, const Argument* velocity, const SgdOptions&);
 void sgd_update(const Call&, Argument param, Argument grad, const Argument* velocity, const SgdOptions&);
 struct AdamOptions {
   Number lr, correction1, correction2;

@@ -26,35 +26,55 @@ void require_rows(const Call& call, const View& out) {
     raise<ValueError>(call.op, "out must have contiguous rows; its shape is ", ShapeOf(out));
 }
 
-Activation activation_of(const Call& call, const char* name) {
+Activation activation_of(const Call& call, const char* argument, const char* name) {
   if (!name) return Activation::none;
   constexpr const char* names[] = {"relu", "sigmoid", "tanh", "gelu"};
   for (int i = 0; i < 4; ++i)
     if (std::strcmp(name, names[i]) == 0) return static_cast<Activation>(i + 1);
-  raise<ValueError>(call.op, "activation = '", name, "' must be None, 'relu', 'sigmoid', 'tanh' or 'gelu'");
+  raise<ValueError>(call.op, argument, " = '", name, "' must be None, 'relu', 'sigmoid', 'tanh' or 'gelu'");
 }
 
-}  // namespace
-
-void matmul(const Call& call, Argument a, Argument b, const MatmulOptions& options, Output& output) {
+// The product of two matrices, without a place for the result.
+Product product_of(const Call& call, const Argument& a, bool transpose_a, const Argument& b, bool transpose_b) {
   require_rank(call, a, 2);
   require_rank(call, b, 2);
   require_dtype(call, a, {DType::float32, DType::float64});
   require_same_dtype(call, a, b);
-  require_finite(call, "alpha", options.alpha);
-  require_finite(call, "beta", options.beta);
-  if (options.beta != 0 && !output.given) raise<ValueError>(call.op, "beta = ", options.beta, " needs out");
-  Matrix left(a.view, options.transpose_a), right(b.view, options.transpose_b);
+  Matrix left(a.view, transpose_a), right(b.view, transpose_b);
   if (left.columns != right.rows)
     raise<ValueError>(call.op, "a is (", left.rows, ", ", left.columns, ") but b is (", right.rows, ", ", right.columns,
                       "): a's columns must equal b's rows");
-  int64_t shape[] = {left.rows, right.columns};
-  View out = output.place(call, a.view.dtype, 2, shape);
+  Product product{};
+  product.dtype = a.view.dtype;
+  product.m = left.rows, product.n = right.columns, product.k = left.columns;
+  product.a = a.view.data, product.a_row = left.row, product.a_column = left.column;
+  product.b = b.view.data, product.b_row = right.row, product.b_column = right.column;
+  product.alpha = 1;
+  return product;
+}
+
+}  // namespace
+
+void matmul(const Call& call, Argument a, Argument b, const Argument* y, const MatmulOptions& options, Output& output) {
+  Product product = product_of(call, a, options.transpose_a, b, options.transpose_b);
+  require_finite(call, "alpha", options.alpha);
+  require_finite(call, "beta", options.beta);
+  if (options.beta != 0 && !output.given) raise<ValueError>(call.op, "beta = ", options.beta, " needs out");
+  product.alpha = options.alpha, product.beta = options.beta;
+  product.backward = activation_of(call, "backward", options.backward);
+  if ((product.backward == Activation::none) == (y != nullptr))
+    raise<ValueError>(call.op, y ? "y needs backward, the name of an activation" : "backward needs y");
+  if (y) {
+    require_same_dtype(call, a, *y);
+    require_shape(call, *y, {product.m, product.n}, ", that of the product");
+  }
+  int64_t shape[] = {product.m, product.n};
+  View out = output.place(call, product.dtype, 2, shape);
   require_rows(call, out);
-  require_apart(call, out, {&a, &b});
-  Product product{a.view.dtype,  shape[0],     shape[1],  left.columns,    a.view.data, left.row,
-                  left.column,   b.view.data,  right.row, right.column,    out.data,    out.strides[0],
-                  options.alpha, options.beta, nullptr,   Activation::none};
+  require_apart(call, out, {&a, &b, y});
+  product.c = out.data, product.c_row = out.strides[0];
+  Buffer y_memory;
+  if (y) product.y = made_contiguous(call, y->view, y_memory).data, product.y_row = product.n;
   execute(call, kernels().matmul, product);
 }
 
@@ -62,40 +82,36 @@ void linear(const Call& call, Argument x, Argument weight, const Argument* bias,
             Output& output) {
   require_rank(call, x, 2);
   require_rank(call, weight, 2);
-  require_dtype(call, x, {DType::float32, DType::float64});
-  require_same_dtype(call, x, weight);
-  Activation act = activation_of(call, activation);
-  int64_t shape[] = {x.view.shape[0], weight.view.shape[0]};
   if (x.view.shape[1] != weight.view.shape[1])
     raise<ValueError>(call.op, "x is ", ShapeOf(x.view), " but weight is ", ShapeOf(weight.view),
                       ": x must have as many columns as weight");
+  Product product = product_of(call, x, false, weight, true);
+  product.activation = activation_of(call, "activation", activation);
   if (bias) {
     require_same_dtype(call, x, *bias);
-    require_shape(call, *bias, {shape[1]}, ", one per row of weight");
+    require_shape(call, *bias, {product.n}, ", one per row of weight");
   }
-  View out = output.place(call, x.view.dtype, 2, shape);
+  int64_t shape[] = {product.m, product.n};
+  View out = output.place(call, product.dtype, 2, shape);
   require_rows(call, out);
   require_apart(call, out, {&x, &weight, bias});
+  product.c = out.data, product.c_row = out.strides[0];
   Buffer bias_memory;
-  View b = bias ? made_contiguous(call, bias->view, bias_memory) : View{};
-  Matrix left(x.view, false), right(weight.view, true);
-  Product product{x.view.dtype,
-                  shape[0],
-                  shape[1],
-                  left.columns,
-                  x.view.data,
-                  left.row,
-                  left.column,
-                  weight.view.data,
-                  right.row,
-                  right.column,
-                  out.data,
-                  out.strides[0],
-                  1,
-                  0,
-                  bias ? b.data : nullptr,
-                  act};
+  if (bias) product.bias = made_contiguous(call, bias->view, bias_memory).data;
   execute(call, kernels().linear, product);
+}
+
+void matmul_sgd_update(const Call& call, Argument param, Argument a, Argument b, const Argument* velocity,
+                       bool transpose_a, bool transpose_b, const SgdOptions& options) {
+  Product product = product_of(call, a, transpose_a, b, transpose_b);
+  require_same_dtype(call, param, a);
+  require_shape(call, param, {product.m, product.n}, ", that of the product");
+  for (const Argument* written : {static_cast<const Argument*>(&param), velocity})
+    for (const Argument* read : {&a, &b})
+      if (written && overlaps(written->view, read->view))
+        raise<ValueError>(call.op, written->name, " overlaps ", read->name, " in memory");
+  product.update = sgd_of(call, param, nullptr, velocity, options);
+  execute(call, kernels().matmul_sgd_update, product);
 }
 
 }  // namespace fastnn::eager

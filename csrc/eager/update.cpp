@@ -20,9 +20,9 @@ void require_not_negative(const Call& call, const char* name, double value) {
 
 }  // namespace
 
-void sgd_update(const Call& call, Argument param, Argument grad, const Argument* velocity, const SgdOptions& options) {
+Sgd sgd_of(const Call& call, const Argument& param, const Argument* grad, const Argument* velocity,
+           const SgdOptions& options) {
   require_dtype(call, param, {DType::float32, DType::float64});
-  require_operand(call, param, grad);
   require_contiguous(call, param);
   require_finite(call, "lr", options.lr.value);
   require_not_negative(call, "momentum", options.momentum);
@@ -30,23 +30,29 @@ void sgd_update(const Call& call, Argument param, Argument grad, const Argument*
   require_not_negative(call, "weight_decay", options.weight_decay);
   if (options.momentum != 0 && !velocity)
     raise<ValueError>(call.op, "momentum = ", options.momentum, " needs velocity");
+  if (grad) require_operand(call, param, *grad);
   if (velocity) {
     require_operand(call, param, *velocity);
     require_contiguous(call, *velocity);
-    require_operand(call, *velocity, grad);
+    if (grad) require_operand(call, *velocity, *grad);
   }
-  Buffer memory;
   bool uses_velocity = velocity && options.momentum != 0;
-  Sgd arguments{param.view.dtype,
-                count_of(param.view),
-                param.view.data,
-                made_contiguous(call, grad.view, memory).data,
-                uses_velocity ? velocity->view.data : nullptr,
-                place_of(call, options.lr),
-                options.momentum,
-                options.dampening,
-                options.weight_decay,
-                options.nesterov};
+  return {param.view.dtype,
+          count_of(param.view),
+          param.view.data,
+          nullptr,
+          uses_velocity ? velocity->view.data : nullptr,
+          place_of(call, options.lr),
+          options.momentum,
+          options.dampening,
+          options.weight_decay,
+          options.nesterov};
+}
+
+void sgd_update(const Call& call, Argument param, Argument grad, const Argument* velocity, const SgdOptions& options) {
+  Sgd arguments = sgd_of(call, param, &grad, velocity, options);
+  Buffer memory;
+  arguments.grad = made_contiguous(call, grad.view, memory).data;
   execute(call, kernels().sgd_update, arguments);
 }
 

@@ -39,8 +39,20 @@ struct Kernel {
 enum class Activation : uint8_t { none, relu, sigmoid, tanh, gelu };
 enum class Reduction : uint8_t { none, mean, sum };
 
-// c = beta c + alpha a b, then + bias, then activation. a is (m, k), b is (k, n), any strides, so that a transpose
-// is a swap of strides; rows of c are contiguous.
+struct Sgd {
+  DType dtype;
+  int64_t count;
+  void* param;
+  const void* grad;
+  void* velocity;  // null where momentum is 0
+  const double* lr;
+  double momentum, dampening, weight_decay;
+  bool nesterov;
+};
+
+// c = beta c + alpha a b, then + bias, then activation, then the gradient of `backward`. a is (m, k), b is (k, n), any
+// strides, so that a transpose is a swap of strides; rows of c are contiguous. With update.param, (m, n) and
+// contiguous, the result is the gradient of an update and is not kept: c and update.grad are null.
 struct Product {
   DType dtype;
   int64_t m, n, k;
@@ -53,6 +65,10 @@ struct Product {
   double alpha, beta;
   const void* bias;  // (n,) or null
   Activation activation;
+  Activation backward;
+  const void* y;  // (m, n), rows contiguous: what `backward` needs of the forward pass
+  int64_t y_row;
+  Sgd update;
 };
 
 // out[i] = f(in0[i], in1[i], in2[i]). All views have out's shape (broadcast axes have stride 0), axes that can be
@@ -103,17 +119,6 @@ struct SquaredError {
   Reduction reduction;
   void* loss;  // (count,) for Reduction::none, else one element
   void* grad;  // (count,), or null: loss only
-};
-
-struct Sgd {
-  DType dtype;
-  int64_t count;
-  void* param;
-  const void* grad;
-  void* velocity;  // null where momentum is 0
-  const double* lr;
-  double momentum, dampening, weight_decay;
-  bool nesterov;
 };
 
 struct Adam {
@@ -199,7 +204,7 @@ struct KernelTable {
   bool fused_multiply_add;  // without it, bits differ from the other tables
 
   // cpu/product.cpp
-  Kernel<Product> matmul, linear;
+  Kernel<Product> matmul, linear, matmul_sgd_update;
 
   // cpu/arithmetic.cpp
   Kernel<Elementwise> add, subtract, multiply, divide, maximum, minimum, negative, abs, sign, sqrt;

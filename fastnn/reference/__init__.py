@@ -56,6 +56,7 @@ from fastnn.reference.loss import (
 from fastnn.reference.product import (
     linear,
     matmul,
+    matmul_sgd_update,
 )
 from fastnn.reference.random import (
     dropout,
@@ -113,6 +114,7 @@ __all__ = [
     "log_softmax",
     "log_softmax_backward",
     "matmul",
+    "matmul_sgd_update",
     "max",
     "maximum",
     "mean",

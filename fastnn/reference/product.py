@@ -3,24 +3,37 @@
 import numpy as np  # noqa: F401 (the examples)
 
 from fastnn.reference._common import Array, give
-from fastnn.reference.activation import gelu, relu, sigmoid, tanh
+from fastnn.reference.activation import (
+    gelu,
+    gelu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    tanh,
+    tanh_backward,
+)
+from fastnn.reference.update import sgd_update
 
 
 def matmul(
     a: Array,
     b: Array,
+    y: Array | None = None,
     *,
     transpose_a: bool = False,
     transpose_b: bool = False,
     alpha: float = 1.0,
     beta: float = 0.0,
+    backward: str | None = None,
     out: Array | None = None,
     num_threads: int | None = None,
 ) -> Array:
     """Product of two matrices, ``beta * out + alpha * op(a) @ op(b)``.
 
     `op(a)` is (m, k), `op(b)` (k, n), the result (m, n). `beta` other than 0 needs `out`. Transposed views such as
-    ``a.T`` are read in place.
+    ``a.T`` are read in place. With `backward` "relu", "sigmoid", "tanh" or "gelu" the product is the gradient of that
+    activation's result, and what comes out is that of its input; `y` (m, n) is the result, for gelu the input.
 
     >>> matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
     array([[11.]])
@@ -31,6 +44,8 @@ def matmul(
         if out is None:
             raise ValueError("[matmul] beta needs out")
         product = product + out.dtype.type(beta) * out
+    if backward is not None and y is not None:
+        product = _BACKWARD[backward](product, y)
     return give(product, out)
 
 
@@ -55,5 +70,41 @@ def linear(
     if bias is not None:
         y = y + bias
     if activation is not None:
-        y = {"relu": relu, "sigmoid": sigmoid, "tanh": tanh, "gelu": gelu}[activation](y)
+        y = _FORWARD[activation](y)
     return give(y, out)
+
+
+_FORWARD = {"relu": relu, "sigmoid": sigmoid, "tanh": tanh, "gelu": gelu}
+_BACKWARD = {
+    "relu": relu_backward,
+    "sigmoid": sigmoid_backward,
+    "tanh": tanh_backward,
+    "gelu": gelu_backward,
+}
+
+
+def matmul_sgd_update(
+    param: Array,
+    a: Array,
+    b: Array,
+    velocity: Array | None = None,
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    lr: float,
+    momentum: float = 0.0,
+    dampening: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+    num_threads: int | None = None,
+) -> None:
+    """``sgd_update(param, matmul(a, b))`` in one pass: the gradient is not kept.
+
+    >>> param = np.ones((1, 1))
+    >>> matmul_sgd_update(param, np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]), lr=0.5)
+    >>> param
+    array([[-4.5]])
+    """
+    settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+    gradient = matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+    sgd_update(param, gradient, velocity, lr=lr, nesterov=nesterov, **settings)

@@ -91,6 +91,8 @@ def matmul(e: Exact) -> tuple[Array, ...]:
     # k products, alpha rounded and applied, beta likewise, the sum of both.
     whole = e.scalars.get("alpha", 1.0) == 1.0 and "out" not in e.arrays
     error = e.accumulated(a.shape[1], norm) if whole else e.gamma(a.shape[1] + 5) * norm + 5 * e.tiny
+    if "y" in e.arrays:  # the derivative is at most 1, and known to a few roundings of 1
+        error = error + e.gamma(5) * norm + 5 * e.tiny
     return (error,) * len(e.results)
 
 
@@ -240,6 +242,17 @@ def sgd(e: Exact) -> tuple[Array, ...]:
     step = g + (1 + abs(momentum)) * velocity
     bounds = {"param": e.gamma(14) * (abs(lr) * step) + 2 * e.u * np.abs(e["param"]), "velocity": e.gamma(8) * velocity}
     return tuple(bounds[name] + 14 * e.tiny for name in ("param", "velocity") if name in e.arrays)
+
+
+def matmul_sgd(e: Exact) -> tuple[Array, ...]:
+    """The update's own error, for a gradient as large as its terms together, and what it makes of the gradient's."""
+    a = e["a"].T if e.scalars["transpose_a"] else e["a"]
+    b = e["b"].T if e.scalars["transpose_b"] else e["b"]
+    norm = np.abs(a) @ np.abs(b)
+    own = sgd(Exact(e.dtype, e.arrays | {"grad": norm}, e.scalars, e.results))
+    through = e.accumulated(a.shape[1], norm)
+    factors = (abs(e.scalars["lr"]) * (1 + abs(e.scalars.get("momentum", 0.0))), 1.0)
+    return tuple(bound + 2 * factor * through for bound, factor in zip(own, factors, strict=False))
 
 
 def adam(e: Exact) -> tuple[Array, ...]:

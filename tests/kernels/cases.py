@@ -91,11 +91,20 @@ class Case:
 # ---- makers ---------------------------------------------------------------------------------------------------
 
 
-def product(s: Sampler, dtype: str, *, accumulate: bool = False) -> Call:
+def product(
+    s: Sampler, dtype: str, *, accumulate: bool = False, backward: bool = False, update: str | None = None
+) -> Call:
     m, n, k = s.size(260 if s.large else 66), s.size(260 if s.large else 66), s.size(1100 if s.large else 520)
     across, down = bool(s.integer(0, 1)), bool(s.integer(0, 1))
     arrays = {"a": s.array((k, m) if across else (m, k), dtype), "b": s.array((n, k) if down else (k, n), dtype)}
-    scalars = {"transpose_a": across, "transpose_b": down}
+    scalars: dict[str, Any] = {"transpose_a": across, "transpose_b": down}
+    if backward:
+        scalars["backward"] = s.option("relu", "sigmoid", "tanh")
+        arrays["y"] = s.array((m, n), dtype, 0 if scalars["backward"] == "sigmoid" else -1, 1)
+    elif update:
+        states = ("param", "velocity") if update == "momentum" else ("param",)
+        arrays |= {name: s.array((m, n), dtype) for name in states}
+        return Call(arrays, scalars | sgd_settings(s, momentum=update == "momentum"))
     if accumulate:
         arrays["out"] = s.array((m, n), dtype)
         scalars |= {"alpha": s.option(1.0, -0.3, 0.0), "beta": s.option(1.0, 0.7, -2.5)}
@@ -222,11 +231,15 @@ def accuracy(s: Sampler, dtype: str) -> Call:
 def sgd(s: Sampler, dtype: str, *, momentum: bool = False) -> Call:
     shape = s.shape(0, 3)
     arrays = {"param": s.array(shape, dtype), "grad": s.array(shape, dtype)}
-    scalars = {"lr": s.option(0.1, 0.0, 2.5), "weight_decay": s.option(0.0, 0.01)}
     if momentum:
         arrays["velocity"] = s.array(shape, dtype)
-        scalars |= {"momentum": 0.9, "dampening": s.option(0.0, 0.3), "nesterov": s.option(False, True)}
-    return Call(arrays, scalars)
+    return Call(arrays, sgd_settings(s, momentum=momentum))
+
+
+def sgd_settings(s: Sampler, *, momentum: bool) -> dict[str, Any]:
+    scalars = {"lr": s.option(0.1, 0.0, 2.5), "weight_decay": s.option(0.0, 0.01)}
+    moving = {"momentum": 0.9, "dampening": s.option(0.0, 0.3), "nesterov": s.option(False, True)}
+    return scalars | moving if momentum else scalars
 
 
 def adam(s: Sampler, dtype: str) -> Call:
@@ -308,6 +321,7 @@ _elementwise = functools.partial(_table, elementwise=True)
 
 _table(FLOATS, "matmul", product, bounds.matmul)
 _table(FLOATS, "matmul-accumulate", functools.partial(product, accumulate=True), bounds.matmul, written=("out",))
+_table(FLOATS, "matmul-backward", functools.partial(product, backward=True), bounds.matmul)
 _table(FLOATS, "linear", linear, bounds.linear)
 
 _elementwise(NUMBERS, "add subtract multiply maximum minimum", elementwise("a", "b"))
@@ -354,6 +368,10 @@ _table(FLOATS, "accuracy", accuracy)
 
 _table(FLOATS, "sgd_update", sgd, bounds.sgd, written=("param",))
 _table(FLOATS, "sgd_update-momentum", functools.partial(sgd, momentum=True), bounds.sgd, written=("param", "velocity"))
+_fused = functools.partial(product, update="plain")
+_table(FLOATS, "matmul_sgd_update", _fused, bounds.matmul_sgd, written=("param",))
+_fused = functools.partial(product, update="momentum")
+_table(FLOATS, "matmul_sgd_update-momentum", _fused, bounds.matmul_sgd, written=("param", "velocity"))
 _table(FLOATS, "adam_update", adam, bounds.adam, written=("param", "exp_avg", "exp_avg_sq"))
 
 _table(ALL, "gather", gather)

@@ -57,7 +57,7 @@ void a_product_is_right_on_every_thread_count() {
   for (size_t i = 0; i < b.size(); ++i) b[i] = std::cos(static_cast<float>(i));
   for (int threads : {1, 2, 3, 8}) {
     Into out(view(threads == 1 ? c : again, {m, n}));
-    eager::matmul({"matmul", threads}, {view(a, {m, k}), "a"}, {view(b, {k, n}), "b"}, {}, out);
+    eager::matmul({"matmul", threads}, {view(a, {m, k}), "a"}, {view(b, {k, n}), "b"}, nullptr, {}, out);
     if (threads > 1) CHECK(std::memcmp(c.data(), again.data(), c.size() * sizeof(float)) == 0);
   }
   double exact = 0;
@@ -69,7 +69,7 @@ void errors_name_the_operation_and_the_argument() {
   std::vector<float> a(6), b(6), c(4);
   std::string message = message_of<ValueError>([&] {
     Into out(view(c, {2, 2}));
-    eager::matmul({"matmul"}, {view(a, {2, 3}), "a"}, {view(b, {2, 3}), "b"}, {}, out);
+    eager::matmul({"matmul"}, {view(a, {2, 3}), "a"}, {view(b, {2, 3}), "b"}, nullptr, {}, out);
   });
   CHECK(message == "[matmul] a is (2, 3) but b is (2, 3): a's columns must equal b's rows");
   int64_t label = 7;
