@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, overload
 
 from fastnn import functional as F
+from fastnn.dispatch import not_a_tensor
 from fastnn.tensor import Tensor
 
 from . import init
@@ -79,6 +80,8 @@ class LazyLinear(Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's result, (..., out_features)."""
+        if not isinstance(x, Tensor):
+            raise not_a_tensor("LazyLinear", x)
         if isinstance(self.weight, UninitializedParameter):
             if x.ndim == 0 or x.shape[-1] == 0 or x.dtype.kind != "f":
                 raise ValueError(f"[LazyLinear] x is {x.dtype} {x.shape}: floating point (..., in_features) is needed")
