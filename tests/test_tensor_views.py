@@ -165,6 +165,8 @@ def test_assignment_writes_into_the_memory():
     same(x, array)
     with pytest.raises(IndexError, match=r"\[setitem\] only slices and masks"):
         x[[0, 1]] = 1.0
+    with pytest.raises(IndexError, match=r"\[setitem\] index .* beside an index array"):
+        x[:, [0]] = 1.0
 
 
 ROWS, BOTH = np.array([True, False, True]), MATRIX % 3 == 1

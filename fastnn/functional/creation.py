@@ -122,7 +122,7 @@ def full(
     """
     check_device("full", device)
     sizes = size if isinstance(size, (tuple, list)) else (size,)
-    return _filled("full", sizes, fill_value, dtype, requires_grad)
+    return _filled("full", sizes, as_number("full", fill_value, dtype), requires_grad)
 
 
 def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
@@ -132,7 +132,7 @@ def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False, device: st
     (2, 3)
     """
     check_device("zeros", device)
-    return _filled("zeros", size, 0.0, dtype, requires_grad)
+    return _filled("zeros", size, constant(0, _chosen("zeros", dtype, FLOAT32)), requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
@@ -142,23 +142,26 @@ def ones(*size: Any, dtype: Any = None, requires_grad: bool = False, device: str
     tensor([1., 1.])
     """
     check_device("ones", device)
-    return _filled("ones", size, 1.0, dtype, requires_grad)
+    return _filled("ones", size, constant(1, _chosen("ones", dtype, FLOAT32)), requires_grad)
 
 
 def zeros_like(x: "Tensor", *, dtype: Any = None, requires_grad: bool = False) -> "Tensor":
     """Zeros of the shape and dtype of `x`."""
-    return _filled("zeros_like", x.shape, 0.0, x.dtype if dtype is None else dtype, requires_grad)
+    return _filled("zeros_like", x.shape, constant(0, _chosen("zeros_like", dtype, x.dtype)), requires_grad)
 
 
 def ones_like(x: "Tensor", *, dtype: Any = None, requires_grad: bool = False) -> "Tensor":
     """Ones of the shape and dtype of `x`."""
-    return _filled("ones_like", x.shape, 1.0, x.dtype if dtype is None else dtype, requires_grad)
+    return _filled("ones_like", x.shape, constant(1, _chosen("ones_like", dtype, x.dtype)), requires_grad)
 
 
-def _filled(operation: str, size: Any, value: float, dtype: Any, requires_grad: bool) -> "Tensor":
-    shape = shape_of(operation, size)
+def _chosen(operation: str, dtype: Any, default: np.dtype[Any]) -> np.dtype[Any]:
+    return default if dtype is None else dtype_of(operation, dtype)
+
+
+def _filled(operation: str, size: Any, number: "Tensor", requires_grad: bool) -> "Tensor":
     # A kernel fills it, so that a replayed step starts from a new one.
-    return with_grad(run("cast", as_number(operation, value, dtype), shape=shape), requires_grad)
+    return with_grad(run("cast", number, shape=shape_of(operation, size)), requires_grad)
 
 
 def as_number(operation: str, value: Any, dtype: Any = None) -> "Tensor":

@@ -46,7 +46,7 @@ def getitem(x: "Tensor", key: Any) -> "Tensor":
     if not any(_is_array(part) for part in parts):
         key = _whole(parts)
         return track(SLICE, view_of(x, x._array[key]), (x,), shape=x._array.shape, key=key)
-    indices = [_index(part) for part in parts]
+    indices = [_index("getitem", part) for part in parts]
     if _is_mask(indices):
         return _masked(x, indices[0])
     if len(indices) == 1:
@@ -69,9 +69,9 @@ def _is_array(part: Any) -> bool:
     return hasattr(part, "_storage") or isinstance(part, (list, range, np.ndarray))
 
 
-def _index(part: Any) -> "Tensor":
+def _index(operation: str, part: Any) -> "Tensor":
     if not _is_array(part):
-        raise IndexError(f"[getitem] index {part!r} beside an index array: index in two steps")
+        raise IndexError(f"[{operation}] index {part!r} beside an index array: index in two steps")
     if hasattr(part, "_storage"):
         index: Tensor = part
         return index
@@ -118,7 +118,7 @@ def setitem(x: "Tensor", key: Any, value: Any) -> None:
     if not any(_is_array(part) for part in parts):
         run("cast", source, out=view_of(x, x._array[_whole(parts)]))
         return
-    indices = [_index(part) for part in parts]
+    indices = [_index("setitem", part) for part in parts]
     if not _is_mask(indices):
         raise IndexError("[setitem] only slices and masks can be assigned to: use where, or a mask of the rows")
     if source.dtype != x.dtype:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from fastnn import random as counters
-from fastnn.dispatch import dtype_name, run, state
+from fastnn.dispatch import constant, dtype_name, run, state
 
 from .arithmetic import Value, add, as_computed, cast, divide, multiply, promote, subtract
 from .creation import FLOAT32, INT64, as_number
@@ -96,7 +96,8 @@ def fill_(x: "Tensor", value: Any) -> "Tensor":
 
 def zero_(x: "Tensor") -> "Tensor":
     """Sets all elements to 0."""
-    return fill_(x, 0)
+    zero: Tensor = constant(0, writable("zero_", x)._array.dtype)
+    return run("cast", zero, out=x)
 
 
 def normal_(x: "Tensor", mean: float = 0.0, std: float = 1.0) -> "Tensor":
