@@ -78,6 +78,10 @@ _ON_USE = ("callbacks", "kernels", "plot", "record", "reference", "testing")  # 
 
 def save(model: Model, path: Any) -> None:
     """Write `model` to a safetensors file from which `load` makes it again; the same as ``model.save(path)``."""
+    if not isinstance(model, Model):
+        raise TypeError(
+            f"[save] model is a {type(model).__name__}, not a fastnn.Model: for arrays alone use safetensors.numpy"
+        )
     model.save(path)
 
 

@@ -11,8 +11,12 @@ array([[11.]])
 """
 
 import functools
+import inspect
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from types import UnionType
+from typing import Any, ParamSpec, SupportsFloat, SupportsIndex, TypeVar, get_args, get_origin
+
+import numpy as np
 
 from fastnn import _core, reference
 
@@ -26,9 +30,37 @@ def _native(spec: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(spec, assigned=("__name__", "__qualname__", "__doc__", "__annotations__"))
     def kernel(*args: P.args, **kwargs: P.kwargs) -> R:
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            if "incompatible function arguments" not in str(error):
+                raise
+        raise _misfit(spec, args, kwargs)
 
     return kernel
+
+
+def _misfit(spec: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> TypeError:
+    """What pybind11 says of arguments that fit no signature, in the words of this package."""
+    operation, signature = spec.__name__, inspect.signature(spec)
+    try:
+        given = signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        return TypeError(f"[{operation}] {error}")
+    scalars = {name: value for name, value in given.items() if not isinstance(value, np.ndarray)}
+    wanted = {name: signature.parameters[name] for name in scalars}
+    # Where all are of the right type, one of them is out of range.
+    named = [name for name, value in scalars.items() if not _is_a(value, wanted[name].annotation)] or list(scalars)
+    values = ", ".join(f"{name} = {scalars[name]!r}" for name in named)
+    wants = ", ".join(str(wanted[name]) for name in named)
+    return TypeError(f"[{operation}] {values} does not fit {wants}, in type or range")
+
+
+def _is_a(value: Any, annotation: Any) -> bool:
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return isinstance(
+        value, tuple({int: SupportsIndex, float: SupportsFloat}.get(k, get_origin(k) or k) for k in kinds)
+    )
 
 
 # products

@@ -1,16 +1,14 @@
 """Models: a network with its loss, its optimizer and its predictions (D2L's Module), and the lecture's three."""
 
-import inspect
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
 
-from . import _core, checkpoint, nn, optim
+from . import _core, checkpoint, description, nn, optim
 from . import functional as F
 from .autograd import no_grad
-from .data import DataLoader
+from .data import ArrayData, DataLoader
 from .data.loader import Column
 from .dispatch import Array, wrap
 from .tensor import Tensor
@@ -47,7 +45,7 @@ class Model(nn.Module):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         model = super().__new__(cls)
-        model._arguments = _plain_arguments(cls, args, kwargs)
+        model._arguments = description.arguments(cls, args, kwargs)
         return model
 
     # ---- training -------------------------------------------------------------------------------------------------
@@ -151,8 +149,8 @@ class Model(nn.Module):
     def describe(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """What `save` writes: arrays, and metadata that `fastnn.load` makes the model from."""
         arguments = self._arguments
-        if arguments and "lr" in arguments and isinstance(self.lr, int | float):  # it may have been changed since
-            arguments = {**arguments, "lr": self.lr}
+        if arguments and "lr" in arguments and hasattr(self, "lr"):  # it may have been changed since
+            arguments = {**arguments, "lr": description.plain(self._rate())}
         arrays = {name: value.numpy() for name, value in self.state_dict().items()}
         whole = type(self).forward is Model.forward and all(name.startswith("net.") for name in arrays)
         metadata = {
@@ -161,16 +159,24 @@ class Model(nn.Module):
             "class": type(self).__name__,
             "builtin": _BUILTIN.get(type(self).__name__) is type(self),
             "arguments": arguments,
-            "net": _describe(self.net) if whole else None,
+            "net": description.network(self.net) if whole else None,
             "classifies": self.classifies,
             "target_ndim": self._target_ndim,
             "uint8_divisor": self._uint8_divisor,
         }
         return arrays, metadata
 
+    def _rate(self) -> Any:
+        """The learning rate; of a schedule that is not fastnn's, which no file can hold, its current value."""
+        if not callable(self.lr) or description.is_schedule(self.lr):
+            return self.lr
+        optimizer = getattr(self.trainer, "optim", None)
+        return optimizer.lr if isinstance(optimizer, optim.Optimizer) else self.lr(0)
+
     def save(self, path: checkpoint.Path) -> None:
         """Write the weights, and what `fastnn.load` needs, to a safetensors file; it appears whole or not at all.
 
+        Of the constructor's arguments it holds numbers, text, lists, short arrays, and the schedules of `fastnn.optim`.
         Raises OSError when the file cannot be written, ValueError for a lazy layer that has no weights yet.
         """
         checkpoint.write(path, *self.describe())
@@ -234,14 +240,11 @@ class LinearRegression(Model):
         """Fit the training data of `data` at once; returns weight and bias in float64, and takes them over.
 
         The least-squares solution by singular values (LAPACK's gelsd), of centred columns scaled to one length, so that
-        neither a large mean nor different units cost digits; among several solutions a small one. Raises ValueError for
-        numbers that are not finite.
+        neither a large mean nor different units cost digits; among several solutions a small one. The arrays of
+        ArrayData are taken as they were given, not as its batches. Raises ValueError for numbers that are not finite.
         """
         loader = data.train_dataloader()
-        if isinstance(loader, DataLoader):
-            loader = DataLoader(loader.dataset, loader.batch_size)  # in order: the order shows in the last digits
-        batches = [(batch[0].numpy(), batch[1].numpy()) for batch in loader]
-        X, y = (np.concatenate([batch[i] for batch in batches]).astype(np.float64) for i in (0, 1))
+        X, y, dtype = _examples(data, loader)
         if X.ndim != 2 or y.shape != (len(X), self.num_outputs):
             raise ValueError(f"[solve] X is {X.shape}, y {y.shape}: needs (n, features) and (n, {self.num_outputs})")
         if not (np.isfinite(X).all() and np.isfinite(y).all()):
@@ -252,10 +255,22 @@ class LinearRegression(Model):
         lengths[lengths == 0] = 1
         weight = (np.linalg.lstsq(X / lengths, y - y_mean, rcond=None)[0].T / lengths).astype(np.float64)
         bias = y_mean - weight @ X_mean
-        dtype = batches[0][0].dtype
         self.load_state_dict({"net.weight": weight.astype(dtype), "net.bias": bias.astype(dtype)})
         self._remember(data, loader)
         return weight, bias
+
+
+def _examples(data: Any, loader: Any) -> tuple[Array, Array, np.dtype[Any]]:
+    """Training inputs and targets in float64 and in order, which shows in the last digits; and the batches' dtype."""
+    if type(data) is ArrayData:  # its batches may be float32 of float64
+        rows = slice(None) if data.train.rows is None else data.train.rows
+        X, y, targets = data.X[rows], data.y[rows], data.train.columns[1].data
+        return np.array(X, np.float64), np.array(y, np.float64).reshape(len(y), *targets.shape[1:]), targets.dtype
+    if isinstance(loader, DataLoader):
+        loader = DataLoader(loader.dataset, loader.batch_size)
+    batches = [(np.asarray(batch[0]), np.asarray(batch[1])) for batch in loader]
+    X, y = (np.concatenate([batch[i] for batch in batches]) for i in (0, 1))
+    return X.astype(np.float64), y.astype(np.float64), X.dtype
 
 
 class Classifier(Model):
@@ -282,7 +297,7 @@ class SoftmaxRegression(Classifier):
 
 
 class MLP(Classifier):
-    """A multilayer perceptron: hidden layers of `num_hiddens` units (an int, or a list), then the logits.
+    """A multilayer perceptron: hidden layers of `num_hiddens` units (an int, or several), then the logits.
 
     `activation` is "relu", "sigmoid", "tanh" or "gelu"; `dropout` is the probability after each hidden layer. (D2L,
     sections 5.2 and 5.6.)
@@ -294,7 +309,7 @@ class MLP(Classifier):
     def __init__(
         self,
         num_outputs: int,
-        num_hiddens: int | Sequence[int],
+        num_hiddens: int | Sequence[int] | Array,
         lr: float,
         dropout: float = 0.0,
         activation: str = "relu",
@@ -302,7 +317,7 @@ class MLP(Classifier):
         if activation not in _ACTIVATIONS:
             raise ValueError(f"[MLP] activation = {activation!r} is unknown: use {', '.join(_ACTIVATIONS)}")
         self.num_outputs, self.lr = num_outputs, lr
-        self.num_hiddens = list(num_hiddens) if isinstance(num_hiddens, Sequence) else [num_hiddens]
+        self.num_hiddens = list(num_hiddens) if np.iterable(num_hiddens) else [num_hiddens]
         self.net = nn.Sequential(nn.Flatten())
         for width in self.num_hiddens:
             self.net.append(nn.LazyLinear(width)).append(_ACTIVATIONS[activation]())
@@ -327,19 +342,15 @@ _BUILTIN: dict[str, Callable[..., Model]] = {
     "SoftmaxRegression": SoftmaxRegression,
     "MLP": MLP,
 }
-_LAYERS = {
-    layer.__name__: layer
-    for layer in (nn.Dropout, nn.Flatten, nn.GELU, nn.LazyLinear, nn.ReLU, nn.Sigmoid, nn.Softmax, nn.Tanh)
-}
 
 
 def load(path: checkpoint.Path, cls: Callable[..., Model] | None = None) -> Model:
     """The model in a file that `Model.save` or a trainer's checkpoint wrote, in eval mode.
 
     A built-in class comes back as it was. Of another one the network comes back, where it is `net` of fastnn's own
-    layers, and predicts; with `cls` all of it comes back: a class is called with the arguments of the saved model, any
-    other function without. Raises OSError when the file cannot be read, and ValueError when it is damaged, foreign or
-    of a class that needs `cls`.
+    layers, and predicts; with `cls` all of it comes back: a class is called with the arguments of the saved model (a
+    warning tells of those that no file can hold), any other function without. Raises OSError when the file cannot be
+    read, and ValueError when it is damaged, foreign or of a class that needs `cls`.
 
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.safetensors"
@@ -357,50 +368,13 @@ def load(path: checkpoint.Path, cls: Callable[..., Model] | None = None) -> Mode
     name, arguments = str(metadata.get("class")), metadata.get("arguments")
     try:
         if cls is not None:
-            model = cls(**(arguments or {})) if isinstance(cls, type) else cls()
+            model = cls(**description.restored(arguments or {})) if isinstance(cls, type) else cls()
         elif metadata.get("builtin") and arguments is not None:
-            model = _BUILTIN[name](**arguments)
+            model = _BUILTIN[name](**description.restored(arguments))
         elif metadata.get("net") is not None:
-            model = PredictOnly(_make(metadata["net"]), name)
+            model = PredictOnly(description.make_network(metadata["net"]), name)
         else:
             raise ValueError(f"{name} has a forward or layers of its own: use load(path, cls={name})")
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"[load] {path} holds a {name} that cannot be made: {error}") from error
     return model._restore(arrays, metadata).eval()
-
-
-def _describe(module: nn.Module) -> list[Any] | None:
-    """A network of fastnn's own layers as lists and dicts; None where it has others."""
-    if type(module) is nn.Sequential:
-        members = [[name, _describe(child)] for name, child in module.named_children()]
-        return ["Sequential", members] if all(member for _, member in members) else None
-    if type(module) is nn.Linear:  # sizes come from the weights, so that a file cannot ask for more than it holds
-        return ["LazyLinear", {"out_features": module.out_features, "bias": module.bias is not None}]
-    name = type(module).__name__
-    return [name, module.config()] if _LAYERS.get(name) is type(module) else None
-
-
-def _make(description: Any) -> nn.Module:
-    kind, content = description
-    if kind == "Sequential":
-        return nn.Sequential({name: _make(member) for name, member in content})
-    return _LAYERS[kind](**content)
-
-
-def _plain_arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
-    """Arguments of a constructor by name, or None where JSON cannot hold them."""
-    try:
-        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)  # type: ignore[misc]
-        arguments: dict[str, Any] = json.loads(json.dumps(dict(list(bound.arguments.items())[1:]), default=_plain))
-    except (TypeError, ValueError):
-        return None
-    kinds = {parameter.kind for parameter in bound.signature.parameters.values()}
-    return None if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} else arguments
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, range):
-        return list(value)
-    raise TypeError(f"{type(value).__name__} is nothing that JSON can hold")

@@ -64,6 +64,16 @@ def manual_seed(seed: int) -> None:
     set_state((seed, 0, 0))
 
 
+def check_seed(operation: str, seed: Any) -> int:
+    """`seed` as an int; TypeError for what is no integer, ValueError outside [0, 2**64)."""
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise TypeError(f"[{operation}] seed = {seed!r} must be an integer, not {type(seed).__name__}")
+    number: int = seed.__index__()
+    if not 0 <= number < 2**64:
+        raise ValueError(f"[{operation}] seed = {number} must be in [0, 2**64)")
+    return number
+
+
 def get_state() -> tuple[int, int, int]:
     """Seed, step and ordinal: what a checkpoint stores.
 
@@ -80,13 +90,8 @@ def set_state(numbers: tuple[int, int, int]) -> None:
     """Goes on from what `get_state` gave."""
     global _latest_seed
     seed, step, ordinal = numbers
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"[manual_seed] seed = {seed!r} must be an integer, not {type(seed).__name__}")
-    seed = seed.__index__()
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"[manual_seed] seed = {seed} must be in [0, 2**64)")
     own = _local.counters
-    _latest_seed = own.seed = seed
+    _latest_seed = own.seed = check_seed("manual_seed", seed)
     own.step.value = step
     own.ordinal = ordinal
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from fastnn import autograd, dispatch
 from fastnn import functional as F
-from fastnn import random as counters
-from fastnn.dispatch import Array, Handle, constant, dtype_name, escape, run, state
+from fastnn.dispatch import Array, Handle, dtype_name, escape, run, state
+from fastnn.functional import inplace
 
 
 class Tensor(Handle):
@@ -158,6 +158,8 @@ class Tensor(Handle):
         return NotImplemented if other is None or isinstance(other, str) else F.not_equal(self, other)
 
     def __invert__(self) -> "Tensor":
+        if self._array.dtype.kind != "b":
+            raise TypeError(f"[~] the tensor is {self.dtype}: only bool is inverted, use ~x.bool() or x == 0")
         return F.equal(self, False)
 
     def view(self, *shape: Any) -> "Tensor":
@@ -204,64 +206,12 @@ class Tensor(Handle):
 
     # ---- in place -------------------------------------------------------------------------------------------------
 
-    def _writable(self, operation: str) -> "Tensor":
-        if self.requires_grad and state.grad_enabled:
-            raise RuntimeError(
-                f"[{operation}] the tensor requires a gradient and cannot be changed in place: "
-                "do it under no_grad(), or on .data"
-            )
-        return self
-
-    def _assign(self, operation: str, kernel: str, other: Any) -> "Tensor":
-        """``self = self (kernel) other`` in the memory of self."""
-        self._writable(operation)
-        a, b = F.arithmetic.promote(self, other)
-        if self._array.dtype.kind != "f" and (kernel == "divide" or a._array.dtype != self._array.dtype):
-            raise TypeError(f"[{operation}] the result is floating point and cannot be written into {self.dtype}")
-        if a._array.dtype != self._array.dtype:
-            a, b = self, F.cast(b, self._array.dtype)
-        return run(kernel, a, b, out=self)
-
-    def _update(self, operation: str, kernel: str, function: Any, other: Any) -> "Tensor":
-        """``self op= other``: a new Tensor where a gradient flows through, which in place would lose its past."""
-        if state.grad_enabled and (
-            (self.requires_grad and self._node is not None)
-            or (not self.requires_grad and isinstance(other, Tensor) and other.requires_grad)
-        ):
-            result: Tensor = function(self, other)
-            return result
-        return self._assign(operation, kernel, other)
-
-    def __iadd__(self, other: Any) -> "Tensor":  # type: ignore[misc]
-        return self._update("+=", "add", F.add, other)
-
-    def __isub__(self, other: Any) -> "Tensor":  # type: ignore[misc]
-        return self._update("-=", "subtract", F.subtract, other)
-
-    def __imul__(self, other: Any) -> "Tensor":  # type: ignore[misc]
-        return self._update("*=", "multiply", F.multiply, other)
-
-    def __itruediv__(self, other: Any) -> "Tensor":  # type: ignore[misc]
-        return self._update("/=", "divide", F.divide, other)
-
-    def add_(self, other: Any) -> "Tensor":
-        """``self += other`` in place."""
-        return self._assign("add_", "add", other)
-
-    def sub_(self, other: Any) -> "Tensor":
-        """``self -= other`` in place."""
-        return self._assign("sub_", "subtract", other)
-
-    def mul_(self, other: Any) -> "Tensor":
-        """``self *= other`` in place."""
-        return self._assign("mul_", "multiply", other)
-
-    def div_(self, other: Any) -> "Tensor":
-        """``self /= other`` in place."""
-        return self._assign("div_", "divide", other)
+    __iadd__, __isub__, __imul__, __itruediv__ = inplace.iadd, inplace.isub, inplace.imul, inplace.itruediv
+    add_, sub_, mul_, div_ = inplace.add_, inplace.sub_, inplace.mul_, inplace.div_
+    fill_, zero_, normal_, uniform_ = inplace.fill_, inplace.zero_, inplace.normal_, inplace.uniform_
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._writable("setitem")
+        inplace.writable("setitem", self)
         if isinstance(value, Tensor) and value.requires_grad and state.grad_enabled:
             raise RuntimeError(
                 "[setitem] the value requires a gradient, which an assignment would lose: use cat, stack or where, "
@@ -273,33 +223,6 @@ class Tensor(Handle):
         """Takes over the elements of `source`, broadcast and cast."""
         self[...] = source
         return self
-
-    def fill_(self, value: Any) -> "Tensor":
-        """Sets all elements to `value`."""
-        number: Tensor = constant(value, self._writable("fill_")._array.dtype)
-        return run("cast", number, out=self)
-
-    def zero_(self) -> "Tensor":
-        """Sets all elements to 0."""
-        return self.fill_(0)
-
-    def normal_(self, mean: Any = 0.0, std: Any = 1.0) -> "Tensor":
-        """Fills with normally distributed random numbers.
-
-        >>> w = Tensor([0.0, 0.0], requires_grad=True)
-        >>> w.data.normal_(0, 0.01).shape
-        (2,)
-        """
-        return self._fill_random("normal", "normal_", mean=mean, std=std)
-
-    def uniform_(self, low: Any = 0.0, high: Any = 1.0) -> "Tensor":
-        """Fills with random numbers from [low, high)."""
-        return self._fill_random("uniform", "uniform_", low=low, high=high)
-
-    def _fill_random(self, kernel: str, operation: str, **parameters: Any) -> "Tensor":
-        numbers = counters.counters(counters.Purpose.USER)
-        out = self._writable(operation)
-        return run(kernel, shape=self.shape, dtype=dtype_name(self.dtype), out=out, **parameters, **numbers)
 
     # ---- what leaves for Python: each of these is told to an active recorder ---------------------------------------
 
@@ -368,7 +291,7 @@ class Tensor(Handle):
 
     def __repr__(self) -> str:
         escape("print()")
-        whole = self._array.dtype.kind != "f" or not np.any(self._array % 1)
+        whole = self._array.dtype.kind != "f" or not np.any(self._array[np.isfinite(self._array)] % 1)
         mode: Any = "unique" if whole else "fixed"
         numbers = np.array2string(self._array, precision=4, separator=", ", prefix="tensor(", floatmode=mode)
         default = dtype_name(self.dtype) in ("float32", "int64", "bool")

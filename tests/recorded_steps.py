@@ -226,6 +226,22 @@ def views_and_joins():
     return [w], step
 
 
+def powers_and_masked_places():
+    w = F.normal(0, 0.5, (2, 1), requires_grad=True)
+    b, exponent = F.zeros(1, requires_grad=True), F.full((1,), 3.0, requires_grad=True)
+
+    def step(X, y):
+        weights = F.zeros(BATCH, 2)
+        weights[y[:, 0] > 4] = 1.0
+        y_hat = X @ w + b
+        loss = (weights * abs(y_hat - y) ** exponent).mean() * 1e-3 + (b**0).sum() + y_hat.clamp(min=0.5).mean()
+        loss.backward()
+        scratch_sgd([w, b, exponent], 0.01)
+        return loss
+
+    return [w, b, exponent], step
+
+
 STEP_KINDS = {
     "linear regression from scratch": (regression_batches, linear_regression_from_scratch),
     "weight decay from scratch": (regression_batches, linear_regression_with_weight_decay_from_scratch),
@@ -242,4 +258,5 @@ STEP_KINDS = {
     "MLP from scratch": (class_batches, mlp_from_scratch),
     "a layer in NumPy": (regression_batches, layer_in_numpy),
     "views and joins": (regression_batches, views_and_joins),
+    "powers and masked places": (regression_batches, powers_and_masked_places),
 }

@@ -42,6 +42,15 @@ def test_arrays_come_back_bit_by_bit(tmp_path: Path, array: np.ndarray) -> None:
     assert arrays["x"].tobytes() == array.tobytes()
 
 
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as missing:
+        checkpoint.atomic_write(tmp_path / "missing" / "a", b"")
+    assert missing.value.filename == str(tmp_path / "missing" / "a")
+    with pytest.raises(OSError, match="directory") as folder:
+        checkpoint.atomic_write(tmp_path, b"")
+    assert (folder.value.filename, folder.value.filename2) == (str(tmp_path), None)
+
+
 def test_other_safetensors_files_can_be_read_and_have_no_metadata(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 

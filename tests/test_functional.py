@@ -180,6 +180,31 @@ def test_gradients_at_kinks():
         assert x.grad.tolist() == expected
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_power_that_does_not_change_has_gradient_zero(dtype):
+    values = np.array([0.0, 2.0, np.inf, -1.5], dtype)
+    for function in (lambda x: x**0, lambda x: x ** F.zeros_like(x), lambda x: x**0.0):
+        x = F.tensor(values, requires_grad=True)
+        function(x).sum().backward()
+        assert x.grad.tolist() == [0.0] * 4
+    b = F.tensor(np.array([0.0, 0.5, 3.0], dtype), requires_grad=True)
+    (F.zeros(3, dtype=dtype) ** b).sum().backward()
+    assert b.grad.tolist() == [0.0] * 3
+    b = F.tensor(np.array([-1.0], dtype), requires_grad=True)
+    (F.zeros(1, dtype=dtype) ** b).sum().backward()
+    assert b.grad.tolist() == [-np.inf]
+
+
+def test_gradients_of_other_powers_keep_their_bits():
+    a, b, g = positive(50).astype(np.float32), normal(50).astype(np.float32), normal(50).astype(np.float32)
+    x, y = F.tensor(a, requires_grad=True), F.tensor(b, requires_grad=True)
+    power = x**y
+    power.backward(F.tensor(g))
+    p, q, r = F.tensor(a), F.tensor(b), F.tensor(g)
+    np.testing.assert_array_equal(x.grad, r * q * p ** (q - 1))
+    np.testing.assert_array_equal(y.grad, r * power.detach() * p.log())
+
+
 # ---- values ---------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +217,45 @@ def test_max_along_an_axis_gives_values_and_indices():
     assert (x.max().item(), x.min().item()) == (7.0, 1.0)
     assert x.argmax().item() == 3
     assert x.argmin(axis=1, keepdims=True).shape == (2, 1)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "bool"])
+def test_small_integers_compute_as_int64(dtype):
+    array = np.array([[1, 0], [3, 1]], dtype)
+    x, wide = F.tensor(array), F.tensor(array.astype(np.int64))
+    for function in (
+        F.max, F.min, F.amax, F.amin, F.argmax, F.argmin, F.abs, F.negative, F.sign,
+        lambda x: x.max(1).values, lambda x: x.argmax(1), lambda x: x.clamp(1, 2), lambda x: x.clamp(-1, 300),
+    ):  # fmt: skip
+        assert (function(x).dtype, function(x).tolist()) == (np.int64, function(wide).tolist())
+
+
+def test_axes_are_integers_of_any_kind():
+    x = F.tensor(normal(2, 3), requires_grad=True)
+    for axis in (np.int64(0), (np.int32(-1), 0), [np.uint8(1)]):
+        for function in (F.sum, F.mean, F.amax):
+            function(x, axis).sum().backward()
+    for function in (F.sum, F.mean, F.amax, F.amin):
+        with pytest.raises(TypeError, match=rf"\[{function.__name__}\] dim = 0.5 must be an integer"):
+            function(x, 0.5)
+
+
+def test_clamp_takes_numbers_by_the_rules_of_arithmetic():
+    x = F.tensor([0, 1, 9])
+    assert (x.clamp(min=0.5).dtype, x.clamp(0.5, 2).tolist()) == (np.float32, [0.5, 1.0, 2.0])
+    assert (x.clamp(1, 2).dtype, x.clamp(max=2).tolist()) == (np.int64, [0, 1, 2])
+    assert x.double().clamp(0.1).tolist() == [0.1, 1.0, 9.0]
+    with pytest.raises(TypeError, match=r"\[clamp\] min is a Tensor, not a number: use fastnn.maximum\(x, min\)"):
+        x.clamp(min=F.tensor(1.0))
+    with pytest.raises(TypeError, match=r"\[clamp\] max is a ndarray, not a number: use fastnn.minimum\(x, max\)"):
+        x.clamp(max=np.ones(3))
+
+
+@pytest.mark.parametrize("name", ["clamp", "cast", "negative", "abs", "sign", "amax", "argmax", "sum", "relu"])
+def test_functions_take_tensors(name):
+    options = {"clamp": {"min": 0}, "cast": {"dtype": "float64"}}.get(name, {})
+    with pytest.raises(TypeError, match=rf"\[{name}\] takes Tensors, not ndarray: use fastnn.tensor"):
+        getattr(F, name)(normal(2), **options)
 
 
 def test_dim_and_axis_are_the_same():

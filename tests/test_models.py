@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastnn as fn
-from fastnn import checkpoint, nn
+from fastnn import checkpoint, nn, optim
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(100, 4)).astype(np.float32), RNG.integers(0, 3, 100)
@@ -62,6 +62,19 @@ def test_predict_is_the_same_in_batches_of_any_size_and_for_no_rows() -> None:
     assert model.predict(X[:0]).shape == (0,)
     with pytest.raises(ValueError, match="batch_size = 0"):
         model.predict(X, batch_size=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "uint8", "bool"])
+def test_one_hot_targets_of_any_dtype_are_trained_on_and_validated(dtype: str) -> None:
+    class OneHot(fn.DataModule):
+        def get_dataloader(self, train: bool) -> fn.DataLoader:
+            return self.get_tensorloader((X, np.eye(3)[Y].astype(dtype)), train)
+
+    history = fn.Trainer(2, seed=0).fit(fn.SoftmaxRegression(3, lr=0.1), OneHot())
+    assert (
+        history.val_acc
+        == fn.Trainer(2, seed=0).fit(fn.SoftmaxRegression(3, lr=0.1), fn.ArrayData(X, Y, (X, Y))).val_acc
+    )
 
 
 def test_predict_leaves_modes_gradients_and_random_numbers_alone() -> None:
@@ -179,6 +192,25 @@ def test_the_closed_form_has_thirteen_digits_where_the_data_allow_them() -> None
     np.testing.assert_allclose([*w[0], *b], [1, 2, 3, 4, 5, -7], rtol=1e-13)
 
 
+def test_the_closed_form_takes_arrays_as_they_were_given() -> None:
+    rows = RNG.normal(size=(300, 5)) + 1e3
+    y = rows @ np.arange(1.0, 6.0) - 7
+    model = fn.LinearRegression(lr=0.1)
+    w, b = model.solve(fn.ArrayData(rows, y, val=0.2))
+    np.testing.assert_allclose([*w[0], *b], [1, 2, 3, 4, 5, -7], rtol=1e-9)  # float32 would leave four digits
+    assert model.get_w_b()[0].dtype == np.float32
+    assert model.predict(rows).shape == (300,)
+
+
+def test_the_closed_form_takes_batches_of_numpy_arrays() -> None:
+    class Plain(fn.DataModule):
+        def train_dataloader(self):
+            return [(X[i : i + 40], X[i : i + 40] @ np.ones((4, 1), np.float32) - 2) for i in range(0, 100, 40)]
+
+    w, b = fn.LinearRegression(lr=0.1).solve(Plain())
+    np.testing.assert_allclose([*w[0], *b], [1, 1, 1, 1, -2], rtol=1e-6)
+
+
 def test_the_closed_form_refuses_what_it_cannot_fit() -> None:
     with pytest.raises(ValueError, match=r"\[solve\] the data hold NaN"):
         fn.LinearRegression(lr=0.1).solve(fn.ArrayData(np.full((3, 1), np.nan), np.zeros(3)))
@@ -195,6 +227,8 @@ def test_the_closed_form_refuses_what_it_cannot_fit() -> None:
         lambda: fn.SoftmaxRegression(3, lr=0.1),
         lambda: fn.MLP(num_outputs=np.int64(3), num_hiddens=[8, 4], lr=0.1, dropout=0.25, activation="gelu"),
         lambda: fn.MLP(3, 8, 0.1),
+        lambda: fn.MLP(3, np.array([4, 3]), 0.1),
+        lambda: fn.MLP(3, range(3, 5), np.float32(0.1)),
     ],
 )
 def test_a_built_in_model_comes_back_as_it_was(tmp_path: Path, make) -> None:
@@ -208,6 +242,58 @@ def test_a_built_in_model_comes_back_as_it_was(tmp_path: Path, make) -> None:
     assert not other.training
     np.testing.assert_array_equal(other.predict_proba(X), model.predict_proba(X))
     fitted(other, epochs=1)  # it can be trained on
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        optim.CosineScheduler(10, base_lr=0.2, warmup_steps=np.int64(2)),
+        optim.FactorScheduler(0.9, base_lr=0.2),
+        optim.MultiFactorScheduler(step=(3, 5)),
+        optim.SquareRootScheduler(0.2),
+    ],
+)
+def test_a_schedule_comes_back_with_its_model(tmp_path: Path, schedule: optim.Schedule) -> None:
+    model = fitted(fn.MLP(3, 8, lr=schedule))
+    model.save(tmp_path / "model")
+    other = fn.load(tmp_path / "model")
+    assert type(other) is fn.MLP
+    assert other.lr == schedule
+    np.testing.assert_array_equal(other.predict_proba(X), model.predict_proba(X))
+    fitted(other, epochs=1)
+    model.lr = 0.25
+    model.save(tmp_path / "model")
+    assert fn.load(tmp_path / "model").lr == 0.25
+
+
+def test_another_schedule_comes_back_as_its_current_value(tmp_path: Path) -> None:
+    model = fn.SoftmaxRegression(3, lr=lambda updates: 0.5 / (1 + updates))
+    model.predict(X)
+    model.save(tmp_path / "new")
+    assert fn.load(tmp_path / "new").lr == 0.5
+    fn.Trainer(2, seed=0).fit(model, fn.ArrayData(X, Y, batch_size=50))
+    model.save(tmp_path / "trained")
+    other = fn.load(tmp_path / "trained")
+    assert (type(other), other.lr) == (fn.SoftmaxRegression, 0.5 / 4)
+
+
+def test_arguments_that_no_file_can_hold_are_named(tmp_path: Path) -> None:
+    class Named(Net):
+        def __init__(self, width: int, lr: float = 0.1, act: nn.Module | None = None) -> None:
+            super().__init__(width, lr)
+            self.act = act
+
+    fitted(Named(8, 0.5, nn.Tanh())).save(tmp_path / "model")
+    with pytest.warns(UserWarning, match=r"\[load\] act, a Tanh, is not in the file: its default is used"):
+        other = fn.load(tmp_path / "model", cls=Named)
+    assert (other.lr, other.act) == (0.5, None)
+
+
+def test_what_is_no_model_or_has_no_folder_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"\[save\] model is a dict, not a fastnn.Model"):
+        fn.save({"a": fn.ones(1)}, tmp_path / "model")  # type: ignore[arg-type]
+    with pytest.raises(FileNotFoundError, match=r"missing/model.safetensors'$"):
+        fitted(fn.MLP(3, 8, lr=0.1)).save(tmp_path / "missing" / "model.safetensors")
 
 
 def test_the_weights_have_the_names_that_other_libraries_use(tmp_path: Path) -> None:
@@ -270,6 +356,9 @@ def test_a_file_that_does_not_fit_changes_nothing(tmp_path: Path) -> None:
         {"arguments": {"num_outputs": 10**12, "num_hiddens": 10**12, "lr": 0.1}},
         {"arguments": {"num_outputs": 3}},
         {"arguments": [1], "builtin": True},
+        {"arguments": {"num_outputs": 3, "num_hiddens": 8, "lr": {"schedule": "Unknown"}}},
+        {"arguments": {"num_outputs": 3, "num_hiddens": 8, "lr": {"schedule": ["CosineScheduler"]}}},
+        {"arguments": {"num_outputs": 3, "num_hiddens": 8, "lr": {"schedule": "CosineScheduler", "max_update": "x"}}},
         {"builtin": False, "net": ["Linear", {"in_features": 10**9, "out_features": 10**9}]},
         {"builtin": False, "net": ["Sequential", [["0", ["Flatten", {"start_dim": 1, "end_dim": -1, "x": 1}]]]]},
         {"builtin": False, "net": {"Sequential": []}},

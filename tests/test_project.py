@@ -29,7 +29,7 @@ ROWS = [
     {"plot"},
     {"nn", "optim"},
     {"data"},
-    {"models", "checkpoint"},
+    {"models", "description", "checkpoint"},
     {"history", "callbacks", "execution", "trainer"},
     {"__init__"},
     {"cli", "_bench", "__main__"},

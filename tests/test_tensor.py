@@ -34,6 +34,12 @@ def same(tensor, array):
         (np.zeros(2, np.uint8), "uint8"),
         (np.zeros(2, ">f8"), "float64"),
         (np.zeros(2, ">i4"), "int32"),
+        (np.array([-1, 127], np.int8), "int64"),
+        (np.array([-1, 2**15 - 1], np.int16), "int64"),
+        (np.array([0, 2**16 - 1], np.uint16), "int64"),
+        (np.array([0, 2**32 - 1], np.uint32), "int64"),
+        (np.array([0, 2**63 - 1], np.uint64), "int64"),
+        ([], "float32"),
     ],
 )
 def test_dtype_of_new_tensor(data, dtype):
@@ -54,6 +60,52 @@ def test_dtype_can_be_chosen():
     same(F.tensor(np.ones(2), dtype="float32"), np.ones(2, np.float32))
     same(F.zeros(2, dtype="int64"), np.zeros(2, np.int64))
     same(F.ones_like(F.zeros(2, dtype="float64")), np.ones(2))
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "float16", "int16", "uint64", "U5", "M8", ">f4", "nonsense", object])
+def test_a_dtype_that_tensors_lack_is_refused_by_name(dtype):
+    makers = {
+        "tensor": lambda: F.tensor([1.0], dtype=dtype),
+        "zeros": lambda: F.zeros(2, dtype=dtype),
+        "full": lambda: F.full((2,), 3, dtype=dtype),
+        "ones_like": lambda: F.ones_like(F.zeros(2), dtype=dtype),
+        "arange": lambda: F.arange(3, dtype=dtype),
+    }
+    for name, make in makers.items():
+        with pytest.raises(TypeError, match=rf"\[{name}\] dtype = .* is not supported: use float32, .* or bool"):
+            make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: F.tensor([2**63]), r"\[tensor\] 9223372036854775808 does not fit int64, which holds -922"),
+        (lambda: F.tensor(np.array([0, 2**64 - 1], np.uint64)), r"\[tensor\] 18446744073709551615 does not fit"),
+        (lambda: F.tensor([300], dtype="uint8"), r"\[tensor\] 300 does not fit uint8, which holds 0 to 255"),
+        (lambda: F.tensor([2, -1], dtype="uint8"), r"\[tensor\] -1 does not fit uint8"),
+        (lambda: F.tensor([2.0**63], dtype="int64"), r"\[tensor\] 9.22\S+ does not fit int64"),
+        (lambda: F.tensor([1.0, np.nan], dtype="int64"), r"\[tensor\] nan does not fit int64"),
+        (lambda: F.tensor([1.0, -np.inf], dtype="int32"), r"\[tensor\] -inf does not fit int32"),
+        (lambda: F.tensor([[1.0, 2.5]], dtype="int64"), r"\[tensor\] 2.5 does not fit int64: round it first"),
+        (lambda: F.arange(0, 1, 0.25, dtype="int64"), r"\[arange\] 0.25 does not fit int64"),
+        (lambda: F.arange(257, dtype="uint8"), r"\[arange\] 256 does not fit uint8"),
+        (lambda: F.full((2,), 256, dtype="uint8"), r"\[full\] 256 does not fit uint8"),
+        (lambda: F.zeros(2, dtype="int64").fill_(0.5), r"\[fill_\] 0.5 does not fit int64"),
+        (lambda: F.zeros(2, dtype="int64").copy_([0.5, 1.0]), r"\[setitem\] 0.5 does not fit int64"),
+        (lambda: F.full((2,), [1, 2]), r"\[full\] value has shape \(2,\): one number"),
+    ],
+)
+def test_a_number_that_a_dtype_does_not_hold_is_an_error(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_numbers_at_the_ends_of_a_dtype_fit():
+    same(F.tensor([0.0, 255.0], dtype="uint8"), np.array([0, 255], np.uint8))
+    same(F.tensor([-(2**63), 2**63 - 1]), np.array([-(2**63), 2**63 - 1]))
+    same(F.tensor([-(2.0**63)], dtype="int64"), np.array([-(2**63)]))
+    same(F.tensor([], dtype="int64"), np.zeros(0, np.int64))
+    same(F.tensor([0.5, 0.0], dtype="bool"), np.array([True, False]))
 
 
 def test_array_is_shared_without_a_copy():
@@ -95,6 +147,9 @@ def test_shapes_are_given_as_numbers_or_tuples():
     assert F.full((2,), 3).dtype == "int64"
     with pytest.raises(ValueError, match=r"\[zeros\] shape \(2, -1\) has a negative size"):
         F.zeros(2, -1)
+    for make in (lambda: F.zeros(2.5), lambda: F.zeros((2, 3), 4), lambda: F.rand("2"), lambda: F.zeros(2, None)):
+        with pytest.raises(TypeError, match=r"\[(zeros|rand)\] size \(.*\) must be integers, or one tuple of them"):
+            make()
 
 
 def test_another_device_is_refused():
@@ -146,11 +201,23 @@ def test_sum_of_two_dtypes(a, b, dtype):
         ("int64", 2.5, "float32"),
         ("bool", 2, "int64"),
         ("uint8", True, "int64"),
+        ("int32", 2**40, "int64"),
     ],
 )
 def test_a_number_never_widens_a_tensor(tensor, number, dtype):
     assert (F.ones(2, dtype=tensor) * number).dtype == dtype
     assert (number * F.ones(2, dtype=tensor)).dtype == dtype
+
+
+def test_a_number_beyond_a_dtype_is_compared_and_added_as_int64():
+    x = F.tensor(np.array([1, 255], np.uint8))
+    same(x < 300, np.array([True, True]))
+    same(x != -100, np.array([True, True]))
+    same(x == 255, np.array([False, True]))
+    same(x - 300, np.array([-299, -45]))
+    same(F.where(x > 1, x, -1), np.array([-1, 255]))
+    with pytest.raises(ValueError, match=r"\[arithmetic\] 9223372036854775808 does not fit int64"):
+        x + 2**63
 
 
 def test_a_tensor_without_dimensions_never_widens_one_with():
@@ -177,6 +244,13 @@ def test_comparisons_give_bool():
     assert len({x, x, F.tensor([1.0])}) == 2
 
 
+def test_only_bool_is_inverted():
+    same(~F.tensor([True, False]), np.array([False, True]))
+    for dtype in ("int64", "uint8", "float32"):
+        with pytest.raises(TypeError, match=rf"\[~\] the tensor is {dtype}: only bool"):
+            ~F.ones(2, dtype=dtype)
+
+
 def test_arrays_on_the_left_give_tensors():
     for left in (np.ones(2, np.float32), np.float32(1.0)):
         total = left + F.ones(2)
@@ -188,6 +262,9 @@ def test_arrays_on_the_left_give_tensors():
 def test_what_is_no_operand_is_named():
     with pytest.raises(TypeError, match="must be a Tensor, a number or an array, not str"):
         F.ones(2) + "text"
+    for number in (np.str_("text"), np.complex64(1j)):
+        with pytest.raises(TypeError, match=r"must be a Tensor, a number or an array, not (str|complex)"):
+            F.tensor([1]) + number
 
 
 def test_arithmetic_is_that_of_numpy():
@@ -259,6 +336,8 @@ def test_repr_is_readable():
     assert repr(F.tensor([[1, 2], [3, 4]])) == "tensor([[1, 2],\n        [3, 4]])"
     assert repr(F.tensor(np.float32("nan"))) == "tensor(nan)"
     assert repr(F.zeros(0)) == "tensor([])"
+    assert repr(F.tensor([1.0, float("inf")])) == "tensor([ 1., inf])"
+    assert repr(F.tensor([0.5, float("nan")])) == "tensor([0.5000,    nan])"
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))], ids=["copy", "pickle"])

@@ -57,7 +57,39 @@ def test_squeeze_and_unsqueeze_take_axes_in_range_only():
 def test_flatten_joins_a_range_of_axes():
     x = F.zeros(2, 3, 4)
     assert (x.flatten().shape, x.flatten(1).shape, x.flatten(0, 1).shape) == ((24,), (2, 12), (6, 4))
-    assert F.zeros(()).flatten().shape == (1,)
+    assert F.zeros(()).flatten().shape == F.zeros(()).flatten(0, -1).shape == (1,)
+    for axes, message in (((3,), "start_dim = 3 is not an axis"), ((0, -4), "end_dim = -4 is not an axis")):
+        with pytest.raises(IndexError, match=rf"\[flatten\] {message} of shape \(2, 3, 4\)"):
+            x.flatten(*axes)
+    with pytest.raises(ValueError, match=r"\[flatten\] start_dim = 2 comes after end_dim = 1"):
+        x.flatten(2, 1)
+
+
+def test_transpose_takes_axes_in_range_only():
+    x = F.zeros(2, 3, 4)
+    assert (x.transpose(0, -1).shape, x.transpose(1, 1).shape) == ((4, 3, 2), (2, 3, 4))
+    for axes, message in (((0, 5), "dim1 = 5"), ((-4, 0), "dim0 = -4")):
+        with pytest.raises(IndexError, match=rf"\[transpose\] {message} is not an axis of shape \(2, 3, 4\)"):
+            x.transpose(*axes)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("reshape", lambda a: F.reshape(a, -1)),
+        ("flatten", F.flatten),
+        ("transpose", lambda a: F.transpose(a, 0, 1)),
+        ("unsqueeze", lambda a: F.unsqueeze(a, 0)),
+        ("squeeze", F.squeeze),
+        ("cat", F.cat),
+        ("cat", lambda a: F.cat([F.tensor(a), a])),
+        ("stack", F.stack),
+        ("stack", lambda a: F.stack([F.tensor(a), a])),
+    ],
+)
+def test_functions_of_shape_take_tensors(name, call):
+    with pytest.raises(TypeError, match=rf"\[{name}\] takes Tensors, not ndarray: use fastnn.tensor"):
+        call(MATRIX)
 
 
 def test_cat_and_stack_are_those_of_numpy():
@@ -95,6 +127,7 @@ def test_rows_by_index():
         same(x[rows], MATRIX[np.asarray(rows)])
     same(x[F.tensor(1)], MATRIX[1])
     same(x[F.tensor([2, 1])], MATRIX[[2, 1]])
+    assert x[[]].shape == (0, 4)
     with pytest.raises(IndexError):
         x[[3]]
 
@@ -132,6 +165,56 @@ def test_assignment_writes_into_the_memory():
     same(x, array)
     with pytest.raises(IndexError, match=r"\[setitem\] only slices and masks"):
         x[[0, 1]] = 1.0
+    with pytest.raises(IndexError, match=r"\[setitem\] index .* beside an index array"):
+        x[:, [0]] = 1.0
+
+
+ROWS, BOTH = np.array([True, False, True]), MATRIX % 3 == 1
+
+
+@pytest.mark.parametrize(
+    ("mask", "value"),
+    [
+        (ROWS, 7.0),
+        (ROWS, np.arange(4)),
+        (ROWS, np.arange(4)[None]),
+        (ROWS, np.arange(8).reshape(2, 4)),
+        (ROWS, np.array([[1], [2]])),
+        (~ROWS, np.arange(4)[None]),
+        (ROWS & False, 7.0),
+        (ROWS & False, np.zeros((0, 4))),
+        (BOTH, 7),
+        (BOTH, np.array([7])),
+        (BOTH, np.arange(4)),
+        (np.array(True), MATRIX + 1),
+        (BOTH.T.copy().T, np.arange(4)),
+    ],
+)
+@pytest.mark.parametrize("kind", [F.tensor, np.asarray, lambda mask: mask.tolist()], ids=["tensor", "array", "list"])
+def test_assignment_by_mask_is_that_of_numpy(mask, value, kind):
+    if kind(mask) is True:
+        pytest.skip("a Python bool is no array")
+    array, x = MATRIX.copy(), F.tensor(MATRIX.copy())
+    array[mask] = value
+    x[kind(mask)] = F.tensor(np.array(value))
+    same(x, array)
+
+
+@pytest.mark.parametrize(
+    ("mask", "value", "error", "message"),
+    [
+        ([True, False], 1.0, IndexError, r"mask is \(2,\) but the tensor \(3, 4\)"),
+        ([True, False, True, True], 1.0, IndexError, r"mask is \(4,\) but the tensor \(3, 4\)"),
+        (ROWS, np.zeros((3, 4)), ValueError, r"value is \(3, 4\), but the mask chooses \(2, 4\): give one or all"),
+        (ROWS, np.zeros(2), ValueError, r"value is \(2,\), but the mask chooses \(2, 4\)"),
+        (BOTH, MATRIX, ValueError, r"value is \(3, 4\), but the mask chooses \(4,\)"),
+    ],
+)
+def test_assignment_by_mask_refuses_what_does_not_fit(mask, value, error, message):
+    x = F.tensor(MATRIX.copy())
+    with pytest.raises(error, match=rf"\[setitem\] {message}"):
+        x[mask] = value
+    same(x, MATRIX)
 
 
 def test_rows_can_be_iterated_over():
@@ -162,11 +245,33 @@ def test_in_place_results_keep_the_dtype():
     same(x, np.array([4, 6], np.float32))
     n = F.tensor([1, 2])
     n += 1
-    with pytest.raises(TypeError, match=r"\[\*=\] the result is floating point and cannot be written into int64"):
+    with pytest.raises(TypeError, match=r"\[\*=\] the result is float32 and cannot be written into int64"):
         n *= 0.5
     with pytest.raises(TypeError, match=r"\[/=\] .* cannot be written into int64"):
         n /= 2
     same(n, np.array([2, 3]))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32"])
+def test_small_integers_are_changed_in_place_and_wrap_around(dtype):
+    x = F.tensor(np.array([1, 250], dtype))
+    array = np.asarray(x)
+    x += 10
+    x *= F.tensor([1, 3])
+    x -= 300
+    assert np.asarray(x) is array
+    same(x, ((np.array([1, 250]) + 10) * [1, 3] - 300).astype(dtype))
+    with pytest.raises(TypeError, match=rf"\[/=\] the result is float32 and cannot be written into {dtype}"):
+        x /= 2
+
+
+def test_bool_in_place_takes_bool_only():
+    x = F.tensor([True, False])
+    x += F.tensor([True, True])
+    x *= F.tensor([False, True])
+    same(x, np.array([False, True]))
+    with pytest.raises(TypeError, match=r"\[\+=\] the result is int64 and cannot be written into bool"):
+        x += 1
 
 
 def test_named_in_place_operations():
@@ -186,6 +291,12 @@ def test_random_fills_take_new_numbers_each_time():
     assert abs(first.std() - 0.5) < 6 * 0.5 / 2000**0.5
     x.uniform_(2.0, 3.0)
     assert 2.0 <= x.min().item() < x.max().item() < 3.0
+    for std in (-1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=rf"\[normal_\] std = {std} must be a finite number of at least 0"):
+            x.normal_(0, std)
+    for low, high in ((5, 1), (0, float("inf")), (float("nan"), 1)):
+        with pytest.raises(ValueError, match=rf"\[uniform_\] low = {low}, high = {high} must be finite"):
+            x.uniform_(low, high)
 
 
 def test_a_leaf_that_requires_a_gradient_is_written_under_no_grad_only():

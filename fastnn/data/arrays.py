@@ -6,6 +6,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.dispatch import Array, wrap
+from fastnn.random import check_seed
 from fastnn.tensor import Tensor
 
 from .loader import ArrayDataset, Column, DataLoader
@@ -26,8 +27,8 @@ class ArrayData(DataModule):
     Contiguous float32, uint8 and memory-mapped `X` is read where it lies, everything else is copied once. `X` and `y`
     keep what was given, `train` and `val` are the data sets of examples.
 
-    Raises TypeError for arrays that hold no numbers, and ValueError for lengths that differ, empty arrays, targets that
-    are NaN or infinite, and a `val` that leaves either side empty.
+    Raises TypeError for arrays that hold no numbers, and ValueError for lengths that differ, empty arrays, labels below
+    0, targets that are no finite numbers of `dtype`, and a `val` that leaves either side empty.
 
     >>> data = ArrayData(np.eye(10), np.arange(10) % 2, val=0.2, batch_size=4)
     >>> len(data.train), len(data.val)
@@ -54,12 +55,14 @@ class ArrayData(DataModule):
             raise ValueError(f'[ArrayData] dtype={dtype!r} must be "float32" or "float64"')
         if stratify and (val is None or isinstance(val, tuple | list)):
             raise ValueError("[ArrayData] stratify needs a fraction as val")
-        self.shuffle, self.seed = shuffle, seed
+        self.shuffle, self.seed = shuffle, None if seed is None else check_seed("ArrayData", seed)
         self.X, self.y = _numbers(X, "X"), _numbers(y, "y")
         self.target_ndim = self.y.ndim
         columns = _columns(self.X, self.y, dtype, ("X", "y"))
         self.val: ArrayDataset | None = None
         if isinstance(val, tuple | list):
+            if len(val) != 2:
+                raise ValueError(f"[ArrayData] val has {len(val)} parts: it must be a fraction, or a tuple (X, y)")
             val_X, val_y = _numbers(val[0], "val X"), _numbers(val[1], "val y")
             if val_X.shape[1:] != self.X.shape[1:] or val_y.shape[1:] != self.y.shape[1:]:
                 raise ValueError(
@@ -71,7 +74,7 @@ class ArrayData(DataModule):
             self.train = ArrayDataset(*columns)
             self.val = ArrayDataset(*_columns(val_X, val_y, dtype, ("val X", "val y")))
         elif val is not None:
-            train_rows, val_rows = _split(self.y, val, stratify, 0 if seed is None else seed)
+            train_rows, val_rows = _split(self.y, val, stratify, self.seed or 0)
             self.train = ArrayDataset(*columns, rows=train_rows)
             self.val = ArrayDataset(*columns, rows=val_rows)
         else:
@@ -121,11 +124,17 @@ def _is_mapped(array: Array | None) -> bool:
 
 def _targets(y: Array, dtype: str, name: str) -> Array:
     if y.dtype.kind == "f":
-        bad = ~np.isfinite(y)
+        with np.errstate(over="ignore"):  # what float32 does not reach becomes infinite, and is refused as such
+            targets = np.ascontiguousarray(y, dtype)
+        bad = ~np.isfinite(targets)
         if bad.any():
             at = np.unravel_index(int(np.argmax(bad)), y.shape)
-            raise ValueError(f"[ArrayData] {name}[{', '.join(map(str, at))}] = {y[at]}: leave such rows out")
-        return np.ascontiguousarray(y.reshape(len(y), -1) if y.ndim == 1 else y, dtype)
+            remedy = ', or use dtype="float64"' if np.isfinite(y[at]) and dtype == "float32" else ""
+            raise ValueError(
+                f"[ArrayData] {name}[{', '.join(map(str, at))}] = {y[at]} is no finite {dtype}: "
+                f"leave such rows out{remedy}"
+            )
+        return targets.reshape(len(y), -1) if y.ndim == 1 else targets
     if y.ndim != 1:
         raise ValueError(
             f"[ArrayData] {name} has dtype {y.dtype} and shape {y.shape}: labels are (n,), "
@@ -133,6 +142,9 @@ def _targets(y: Array, dtype: str, name: str) -> Array:
         )
     if y.dtype == np.uint64 and y.max() > np.iinfo(np.int64).max:
         raise ValueError(f"[ArrayData] {name} has label {y.max()}, which is not a class index")
+    if y.dtype.kind == "i" and y.min() < 0:  # -100 would silently count for nothing
+        row = int(np.argmax(y < 0))
+        raise ValueError(f"[ArrayData] {name}[{row}] = {y[row]} is not a class index: labels are counted from 0")
     return np.ascontiguousarray(y, np.int64)
 
 

@@ -70,7 +70,8 @@ class FashionMNIST(DataModule):
         from fastnn import plot
 
         X, y = batch
-        return plot.images(np.asarray(X).reshape(-1, 28, 28), labels or self.text_labels(y), nrows=nrows, ncols=ncols)
+        titles = list(labels) if len(labels) else self.text_labels(y)
+        return plot.images(np.asarray(X).reshape(-1, 28, 28), titles, nrows=nrows, ncols=ncols)
 
 
 def _examples(images: Array, labels: Array, flatten: bool) -> ArrayDataset:

@@ -112,6 +112,8 @@ def write_idx(path: str | os.PathLike[str], array: Array) -> None:
     try:
         temporary.write_bytes(header + np.ascontiguousarray(array, _DTYPES[_CODES[native]]).tobytes())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:  # of the file that was asked for
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise

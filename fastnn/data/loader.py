@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
+from fastnn import functional as F
 from fastnn.dispatch import Array, run, wrap
-from fastnn.random import Purpose, counters
+from fastnn.functional.creation import as_array
+from fastnn.random import Purpose, check_seed, counters
 from fastnn.tensor import Tensor
 
 
@@ -48,8 +50,9 @@ class Column:
 class ArrayDataset:
     """Arrays of equal length as a data set of examples; `rows` (int64) says which of them belong to it, None: all.
 
-    `columns` are Tensors, NumPy arrays or Columns. An example, ``dataset[i]``, is a tuple with a Tensor for each.
-    Raises ValueError for no array, arrays without rows, or arrays of different lengths.
+    `columns` are Tensors, NumPy arrays or Columns; what is not contiguous is copied once. An example, ``dataset[i]``,
+    is a tuple with a Tensor for each. Raises ValueError for no array, arrays without rows, or arrays of different
+    lengths.
 
     >>> dataset = ArrayDataset(np.arange(6.0).reshape(3, 2), np.array([0, 1, 1]))
     >>> len(dataset)
@@ -123,7 +126,7 @@ class DataLoader:
         self.dataset = dataset
         self.batch_size = int(batch_size)
         self.shuffle = shuffle
-        self.seed = seed
+        self.seed = None if seed is None else check_seed("DataLoader", seed)
         self.drop_last = drop_last
         self._epoch = 0
         self._own_seed: int | None = None
@@ -134,6 +137,8 @@ class DataLoader:
 
     def set_epoch(self, epoch: int) -> None:
         """Makes the next iteration that of `epoch` (0, 1, ...), so that a resumed run meets the order it would have."""
+        if epoch < 0:
+            raise ValueError(f"[DataLoader] epoch = {epoch} must be at least 0")
         self._epoch = operator.index(epoch)
 
     def order(self, epoch: int) -> Array:
@@ -160,7 +165,7 @@ class DataLoader:
 
     def _seed(self) -> int:
         if self.seed is not None:
-            return self.seed
+            return check_seed("DataLoader", self.seed)  # it may have been given later
         if self._own_seed is None:  # 53 bits, a whole number
             drawn = run("uniform", shape=(1,), high=2.0**53, dtype="float64", **counters(Purpose.DATA))
             self._own_seed = int(drawn._array[0])
@@ -168,8 +173,9 @@ class DataLoader:
 
 
 def _tensor(column: Tensor | Array) -> Tensor:
+    """`column` as a contiguous Tensor: from any other, kernels would copy the whole for every batch."""
     if isinstance(column, Tensor):
-        return column.detach()
+        return column.detach() if column._array.flags.c_contiguous else F.clone(column.detach())
     if isinstance(column, np.ndarray):
-        return wrap(np.asarray(column))  # type: ignore[no-any-return]
+        return wrap(np.asarray(as_array(column, operation="DataLoader"), order="C"))  # type: ignore[no-any-return]
     raise TypeError(f"[DataLoader] dataset has a {type(column).__name__}: give Tensors or NumPy arrays")

@@ -40,8 +40,11 @@ class SyntheticRegression(DataModule):
             raise ValueError(f"[SyntheticRegression] w={w} must be finite numbers, at least one")
         if not (np.isfinite(noise) and noise >= 0):
             raise ValueError(f"[SyntheticRegression] noise={noise} must be a finite standard deviation")
-        if num_train < 1 or num_val < 0:
-            raise ValueError(f"[SyntheticRegression] num_train={num_train}, num_val={num_val}: need 1 and 0 at least")
+        whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in (num_train, num_val))
+        if not whole or num_train < 1 or num_val < 0:
+            raise ValueError(
+                f"[SyntheticRegression] num_train={num_train!r}, num_val={num_val!r}: need integers, 1 and 0 at least"
+            )
         self.w, self.b, self.noise = w, b, noise
         self.num_train, self.num_val = num_train, num_val
         count = num_train + num_val

@@ -5,23 +5,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.autograd import Operation, track
-from fastnn.dispatch import constant, dtype_name, not_a_tensor, run
+from fastnn.dispatch import Handle, constant, dtype_name, not_a_tensor, run
 
-from .creation import tensor
+from .creation import BOOL, FLOAT32, FLOAT64, INT32, INT64, UINT8, tensor
 
 if TYPE_CHECKING:
     from fastnn.tensor import Tensor
 
 Value = Any  # a Tensor, a number or a NumPy array
 
-FLOAT32, FLOAT64, INT64, BOOL = (np.dtype(name) for name in ("float32", "float64", "int64", "bool"))
 _ARITHMETIC = (FLOAT32, FLOAT64, INT64)
+_LIMITS = {BOOL: (1, 0), UINT8: (0, 2**8 - 1), INT32: (-(2**31), 2**31 - 1), INT64: (-(2**63), 2**63 - 1)}
 
 
 def promote(a: Value, b: Value) -> "tuple[Tensor, Tensor]":
     """Both operands as Tensors of one dtype, by PyTorch's rules: floating point over integer, then the wider one.
 
-    A number never widens a Tensor within its kind, and neither does a Tensor without dimensions.
+    A number never widens a Tensor within its kind, unless it does not fit, and neither does a Tensor without
+    dimensions.
     """
     try:
         if a._array.dtype is b._array.dtype:  # nearly always: NumPy makes each dtype once
@@ -56,15 +57,24 @@ def _with_number(x: "Tensor", number: Any) -> "tuple[Tensor, Tensor]":
     dtype = x._array.dtype
     if isinstance(number, float) and dtype.kind != "f":
         dtype = FLOAT32
-    elif isinstance(number, int) and not isinstance(number, bool) and dtype.kind == "b":
-        dtype = INT64
+    elif not isinstance(number, (int, float)):
+        raise _no_operand(number)
+    elif dtype.kind != "f" and not isinstance(number, bool):
+        (low, high), (lowest, highest) = _LIMITS[dtype], _LIMITS[INT64]
+        if not lowest <= number <= highest:
+            raise ValueError(f"[arithmetic] {number} does not fit int64: use x.double()")
+        dtype = dtype if low <= number <= high else INT64
     return cast(x, dtype), constant(number, dtype)
 
 
 def _from_array(value: Any) -> "Tensor":
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"[arithmetic] an operand must be a Tensor, a number or an array, not {type(value).__name__}")
+        raise _no_operand(value)
     return tensor(value)
+
+
+def _no_operand(value: Any) -> TypeError:
+    return TypeError(f"[arithmetic] an operand must be a Tensor, a number or an array, not {type(value).__name__}")
 
 
 def _operands(a: Value, b: Value) -> "tuple[Tensor, Tensor]":
@@ -73,6 +83,14 @@ def _operands(a: Value, b: Value) -> "tuple[Tensor, Tensor]":
     if a._array.dtype not in _ARITHMETIC:
         a, b = cast(a, INT64), cast(b, INT64)
     return a, b
+
+
+def as_computed(operation: str, x: "Tensor") -> "Tensor":
+    """`x` in a dtype that kernels compute in: the small integers and bool as int64."""
+    try:
+        return x if x._array.dtype in _ARITHMETIC else cast(x, INT64)
+    except AttributeError:
+        raise not_a_tensor(operation, x) from None
 
 
 def as_floating(operation: str, x: "Tensor") -> "Tensor":
@@ -88,7 +106,11 @@ ADD = Operation("add", a=lambda g: g, b=lambda g: g)
 SUBTRACT = Operation("subtract", a=lambda g: g, b=lambda g: run("negative", g))
 MULTIPLY = Operation("multiply", a=lambda g, b: run("multiply", g, b), b=lambda g, a: run("multiply", g, a))
 DIVIDE = Operation("divide", a=lambda g, b: run("divide", g, b), b=lambda g, y, b: -(g * y / b))
-POWER = Operation("power", a=lambda g, a, b: g * b * a ** (b - 1), b=lambda g, a, y: g * y * log(a))
+POWER = Operation(
+    "power",
+    a=lambda g, a, b: where(b == 0.0, 0.0, g * b * a ** (b - 1)),  # x ** 0 is 1, also at 0 and infinity
+    b=lambda g, a, b, y: _exponent_share(g, a, b, y),
+)
 SQUARE = Operation("square", x=lambda g, x: run("multiply", g, run("add", x, x)))
 MAXIMUM = Operation("maximum", a=lambda g, a, b: _share(g, a > b, a == b), b=lambda g, a, b: _share(g, b > a, a == b))
 MINIMUM = Operation("minimum", a=lambda g, a, b: _share(g, a < b, a == b), b=lambda g, a, b: _share(g, b < a, a == b))
@@ -111,6 +133,12 @@ def _share(g: "Tensor", wins: "Tensor", ties: "Tensor") -> "Tensor":
     return where(wins, g, where(ties, g * 0.5, 0.0))
 
 
+def _exponent_share(g: "Tensor", a: "Tensor", b: "Tensor", y: "Tensor") -> "Tensor":
+    """The gradient of an exponent: the powers of 0 are 0 on one side of b = 0 and infinite on the other."""
+    share = g * y * log(a)
+    return where(a == 0.0, where(b >= 0.0, 0.0, share), share)
+
+
 def cast(x: "Tensor", dtype: Any) -> "Tensor":
     """`x` as `dtype`; `x` itself where it has that already.
 
@@ -119,6 +147,8 @@ def cast(x: "Tensor", dtype: Any) -> "Tensor":
     tensor([1., 0.], dtype=float64)
     """
     dtype = np.dtype(dtype)
+    if not isinstance(x, Handle):
+        raise not_a_tensor("cast", x)
     old = x._array.dtype
     if dtype == old:
         return x
@@ -233,17 +263,19 @@ def greater_equal(a: Value, b: Value) -> "Tensor":
 
 def negative(x: "Tensor") -> "Tensor":
     """``-x``."""
+    x = as_computed("negative", x)
     return track(NEGATIVE, run("negative", x), (x,))
 
 
 def abs(x: "Tensor") -> "Tensor":
     """``|x|``; the gradient at 0 is 0."""
+    x = as_computed("abs", x)
     return track(ABS, run("abs", x), (x,))
 
 
 def sign(x: "Tensor") -> "Tensor":
     """-1, 0 or 1, without gradient."""
-    return run("sign", x)
+    return run("sign", as_computed("sign", x))
 
 
 def sqrt(x: "Tensor") -> "Tensor":
@@ -270,17 +302,21 @@ def log(x: "Tensor") -> "Tensor":
 
 
 def clamp(x: "Tensor", min: float | None = None, max: float | None = None) -> "Tensor":
-    """`x` cut to [`min`, `max`]; where it is cut, the gradient is 0.
+    """`x` cut to the numbers [`min`, `max`]; where it is cut, the gradient is 0.
 
     >>> import fastnn as fn
     >>> clamp(fn.tensor([-2.0, 0.5, 2.0]), -1.0, 1.0)
     tensor([-1.0000,  0.5000,  1.0000])
     """
-    y = x
-    if min is not None:
-        y = run("maximum", y, constant(min, x._array.dtype))
-    if max is not None:
-        y = run("minimum", y, constant(max, x._array.dtype))
-    if y is x:
+    if not isinstance(x, Handle):
+        raise not_a_tensor("clamp", x)
+    if min is None and max is None:
         raise ValueError("[clamp] min and max are both None: there is nothing to cut at")
+    y = x
+    for name, kernel, bound in (("min", "maximum", min), ("max", "minimum", max)):
+        if bound is None:
+            continue
+        if not isinstance(bound, (int, float, np.generic)):
+            raise TypeError(f"[clamp] {name} is a {type(bound).__name__}, not a number: use fastnn.{kernel}(x, {name})")
+        y = run(kernel, *_operands(y, bound))
     return track(CLAMP, y, (x,))

@@ -1,29 +1,29 @@
 """New Tensors: from values, filled, counted up."""
 
 import math
+import operator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.dispatch import constant, dtype_name, run, wrap
+from fastnn.dispatch import constant, run, wrap
 
 if TYPE_CHECKING:
     from fastnn.tensor import Tensor
 
-_KINDS = {"f": ("float32", "float64"), "i": None, "u": None, "b": None}
-_DEFAULTS: dict[str, np.dtype[Any]] = {
-    "f": np.dtype("float32"),
-    "i": np.dtype("int64"),
-    "u": np.dtype("int64"),
-    "b": np.dtype("bool"),
-}
+FLOAT32, FLOAT64, INT64, INT32, UINT8, BOOL = DTYPES = tuple(
+    map(np.dtype, ("float32", "float64", "int64", "int32", "uint8", "bool"))
+)
+_DEFAULTS: dict[str, np.dtype[Any]] = {"f": FLOAT32, "i": INT64, "u": INT64, "b": BOOL}  # of Python's numbers, by kind
 
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
     """A Tensor of `data`: numbers, nested sequences, an array (shared where it can be, not copied) or a Tensor.
 
-    Floats become float32, integers int64; arrays keep their dtype (float32, float64, integers or bool). Raises
-    TypeError for other dtypes.
+    Floats become float32, integers int64. Arrays keep their dtype where it is float32, float64, int64, int32, uint8 or
+    bool; other integers become int64. Raises TypeError for other dtypes, and ValueError for numbers that an integer
+    dtype does not hold as they are.
 
     >>> tensor([[1.0, 2.0]])
     tensor([[1., 2.]])
@@ -35,24 +35,52 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     """
     check_device("tensor", device)
     if hasattr(data, "_storage"):
-        result = run("cast", data) if dtype is None else run("cast", data, dtype=dtype_name(dtype))
+        result = run("cast", data) if dtype is None else run("cast", data, dtype=dtype_of("tensor", dtype).name)
     else:
         result = wrap(as_array(data, dtype))
     return with_grad(result, requires_grad)
 
 
-def as_array(data: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
-    """`data` as an array a kernel can read: itself where that is possible."""
+def as_array(data: Any, dtype: Any = None, operation: str = "tensor") -> np.ndarray[Any, Any]:
+    """`data` as an array a kernel can read, of one of DTYPES: itself where that is possible."""
     array = np.asarray(data)
-    if array.dtype.kind not in _KINDS or (array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8)):
-        raise TypeError(f"[tensor] dtype {array.dtype} is not supported: use float32, float64, an integer type or bool")
+    if array.dtype.kind not in _DEFAULTS or (array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8)):
+        raise TypeError(
+            f"[{operation}] dtype {array.dtype} is not supported: use float32, float64, an integer type or bool"
+        )
     if dtype is not None:
-        wanted = np.dtype(dtype)
+        wanted = dtype_of(operation, dtype)
     elif hasattr(data, "__array__"):
-        wanted = array.dtype.newbyteorder("=")
+        native = array.dtype.newbyteorder("=")
+        wanted = native if native in DTYPES else INT64
     else:
         wanted = _DEFAULTS[array.dtype.kind]
+    if wanted.kind in "iu" and not np.can_cast(array.dtype, wanted):
+        _check_fits(operation, array, wanted)
     return np.require(array.astype(wanted, copy=False), requirements="A")
+
+
+def dtype_of(operation: str, dtype: Any) -> np.dtype[Any]:
+    """`dtype` as one of those that Tensors have; TypeError for any other."""
+    with suppress(TypeError):  # from NumPy, where it knows no such dtype
+        wanted: np.dtype[Any] = np.dtype(dtype)
+        if wanted in DTYPES:
+            return wanted
+    raise TypeError(
+        f"[{operation}] dtype = {dtype!r} is not supported: use float32, float64, int64, int32, uint8 or bool"
+    )
+
+
+def _check_fits(operation: str, array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> None:
+    """Raises ValueError where a number of `array` would not be the same as integer `dtype`."""
+    limits = np.iinfo(dtype)
+    for value in (array.min().item(), array.max().item()) if array.size else ():  # NaN is both
+        if not limits.min <= value <= limits.max:
+            raise ValueError(f"[{operation}] {value} does not fit {dtype}, which holds {limits.min} to {limits.max}")
+    if array.dtype.kind == "f":
+        cut = array[array != np.trunc(array)]
+        if cut.size:
+            raise ValueError(f"[{operation}] {cut.flat[0]} does not fit {dtype}: round it first, or use float32")
 
 
 def with_grad(result: Any, requires_grad: bool) -> "Tensor":
@@ -75,7 +103,10 @@ def shape_of(operation: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """The shape given as ``(2, 3)`` or as ``2, 3``."""
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = tuple(sizes[0])
-    shape = tuple(size.__index__() for size in sizes)
+    try:
+        shape = tuple(map(operator.index, sizes))
+    except TypeError:
+        raise TypeError(f"[{operation}] size {sizes} must be integers, or one tuple of them") from None
     if any(size < 0 for size in shape):
         raise ValueError(f"[{operation}] shape {shape} has a negative size")
     return shape
@@ -91,7 +122,7 @@ def full(
     """
     check_device("full", device)
     sizes = size if isinstance(size, (tuple, list)) else (size,)
-    return _filled("full", sizes, fill_value, dtype, requires_grad)
+    return _filled("full", sizes, as_number("full", fill_value, dtype), requires_grad)
 
 
 def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
@@ -101,7 +132,7 @@ def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False, device: st
     (2, 3)
     """
     check_device("zeros", device)
-    return _filled("zeros", size, 0.0, dtype, requires_grad)
+    return _filled("zeros", size, constant(0, _chosen("zeros", dtype, FLOAT32)), requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
@@ -111,24 +142,36 @@ def ones(*size: Any, dtype: Any = None, requires_grad: bool = False, device: str
     tensor([1., 1.])
     """
     check_device("ones", device)
-    return _filled("ones", size, 1.0, dtype, requires_grad)
+    return _filled("ones", size, constant(1, _chosen("ones", dtype, FLOAT32)), requires_grad)
 
 
 def zeros_like(x: "Tensor", *, dtype: Any = None, requires_grad: bool = False) -> "Tensor":
     """Zeros of the shape and dtype of `x`."""
-    return _filled("zeros_like", x.shape, 0.0, x.dtype if dtype is None else dtype, requires_grad)
+    return _filled("zeros_like", x.shape, constant(0, _chosen("zeros_like", dtype, x.dtype)), requires_grad)
 
 
 def ones_like(x: "Tensor", *, dtype: Any = None, requires_grad: bool = False) -> "Tensor":
     """Ones of the shape and dtype of `x`."""
-    return _filled("ones_like", x.shape, 1.0, x.dtype if dtype is None else dtype, requires_grad)
+    return _filled("ones_like", x.shape, constant(1, _chosen("ones_like", dtype, x.dtype)), requires_grad)
 
 
-def _filled(operation: str, size: Any, value: float, dtype: Any, requires_grad: bool) -> "Tensor":
-    shape = shape_of(operation, size)
-    dtype = _DEFAULTS[np.asarray(value).dtype.kind] if dtype is None else np.dtype(dtype)
+def _chosen(operation: str, dtype: Any, default: np.dtype[Any]) -> np.dtype[Any]:
+    return default if dtype is None else dtype_of(operation, dtype)
+
+
+def _filled(operation: str, size: Any, number: "Tensor", requires_grad: bool) -> "Tensor":
     # A kernel fills it, so that a replayed step starts from a new one.
-    return with_grad(run("cast", constant(value, dtype), shape=shape), requires_grad)
+    return with_grad(run("cast", number, shape=shape_of(operation, size)), requires_grad)
+
+
+def as_number(operation: str, value: Any, dtype: Any = None) -> "Tensor":
+    """One number as a constant of `dtype`, or of the dtype that Python's numbers of its kind have."""
+    array = np.asarray(value)
+    array = as_array(array, _DEFAULTS.get(array.dtype.kind) if dtype is None else dtype, operation)
+    if array.ndim:
+        raise ValueError(f"[{operation}] value has shape {array.shape}: one number is needed")
+    number: Tensor = constant(array.item(), array.dtype)
+    return number
 
 
 def arange(
@@ -153,5 +196,5 @@ def arange(
     if not all(math.isfinite(value) for value in (start, end, step)) or step == 0:
         raise ValueError(f"[arange] start = {start}, end = {end}, step = {step} is no finite range")
     array = np.arange(start, end, step)
-    wanted: np.dtype[Any] = _DEFAULTS[array.dtype.kind] if dtype is None else np.dtype(dtype)
-    return with_grad(wrap(array.astype(wanted, copy=False)), requires_grad)
+    wanted = _DEFAULTS.get(array.dtype.kind) if dtype is None else dtype
+    return with_grad(wrap(as_array(array, wanted, "arange")), requires_grad)

@@ -7,7 +7,7 @@ import numpy as np
 from fastnn.autograd import Operation, track
 from fastnn.dispatch import constant, dtype_name, escape, run, wrap
 
-from .creation import tensor
+from .creation import as_array, tensor
 from .shape import reshape, view_of
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def getitem(x: "Tensor", key: Any) -> "Tensor":
     if not any(_is_array(part) for part in parts):
         key = _whole(parts)
         return track(SLICE, view_of(x, x._array[key]), (x,), shape=x._array.shape, key=key)
-    indices = [_index(part) for part in parts]
-    if len(indices) == 1 and indices[0]._array.dtype.kind == "b":
+    indices = [_index("getitem", part) for part in parts]
+    if _is_mask(indices):
         return _masked(x, indices[0])
     if len(indices) == 1:
         return _rows(x, indices[0])
@@ -69,10 +69,17 @@ def _is_array(part: Any) -> bool:
     return hasattr(part, "_storage") or isinstance(part, (list, range, np.ndarray))
 
 
-def _index(part: Any) -> "Tensor":
+def _index(operation: str, part: Any) -> "Tensor":
     if not _is_array(part):
-        raise IndexError(f"[getitem] index {part!r} beside an index array: index in two steps")
-    return part if hasattr(part, "_storage") else tensor(part)
+        raise IndexError(f"[{operation}] index {part!r} beside an index array: index in two steps")
+    if hasattr(part, "_storage"):
+        index: Tensor = part
+        return index
+    return tensor(part, dtype="int64" if isinstance(part, list) and np.size(part) == 0 else None)
+
+
+def _is_mask(indices: "list[Tensor]") -> bool:
+    return len(indices) == 1 and indices[0]._array.dtype.kind == "b"
 
 
 def _rows(x: "Tensor", indices: "Tensor") -> "Tensor":
@@ -83,26 +90,62 @@ def _rows(x: "Tensor", indices: "Tensor") -> "Tensor":
 
 def _masked(x: "Tensor", mask: "Tensor") -> "Tensor":
     """Elements (or rows) where `mask` holds; how many these are is a value that leaves for Python."""
-    rank = mask._array.ndim
-    if mask.shape != x.shape[:rank]:
-        raise IndexError(f"[getitem] mask is {mask.shape} but the tensor {x.shape}")
+    row = _row_shape("getitem", x, mask)
     escape("a boolean mask")
     indices: Tensor = wrap(np.flatnonzero(mask._array))
-    return _rows(x if rank == 1 else reshape(x, (-1, *x.shape[rank:])), indices)
+    return _rows(x if mask._array.ndim == 1 else reshape(x, (mask._array.size, *row)), indices)
+
+
+def _row_shape(operation: str, x: "Tensor", mask: "Tensor") -> tuple[int, ...]:
+    """Shape of what stands in `x` at each element of `mask`."""
+    rank = mask._array.ndim
+    if mask.shape != x.shape[:rank]:
+        raise IndexError(f"[{operation}] mask is {mask.shape} but the tensor {x.shape}")
+    return x.shape[rank:]
 
 
 def setitem(x: "Tensor", key: Any, value: Any) -> None:
-    """``x[key] = value`` in place, for slices and for a mask of the shape of `x`."""
-    source = value if hasattr(value, "_storage") else tensor(value, dtype=x._array.dtype)
-    if hasattr(key, "_storage") and key._array.dtype.kind == "b":
-        if source.dtype != x.dtype:
-            source = run("cast", source, dtype=dtype_name(x.dtype))
-        run("where", key, source, x, out=x)
-        return
+    """``x[key] = value`` in place, for slices and masks; `value` is broadcast to the shape of ``x[key]``.
+
+    >>> import fastnn as fn
+    >>> x = fn.arange(4)
+    >>> x[x > 1] = fn.tensor([8, 9])
+    >>> x
+    tensor([0, 1, 8, 9])
+    """
+    source = value if hasattr(value, "_storage") else wrap(as_array(value, x._array.dtype, "setitem"))
     parts = key if isinstance(key, tuple) else (key,)
-    if any(_is_array(part) for part in parts):
-        raise IndexError("[setitem] only slices and masks of the whole shape can be assigned to")
-    run("cast", source, out=view_of(x, x._array[_whole(parts)]))
+    if not any(_is_array(part) for part in parts):
+        run("cast", source, out=view_of(x, x._array[_whole(parts)]))
+        return
+    indices = [_index("setitem", part) for part in parts]
+    if not _is_mask(indices):
+        raise IndexError("[setitem] only slices and masks can be assigned to: use where, or a mask of the rows")
+    if source.dtype != x.dtype:
+        source = run("cast", source, dtype=dtype_name(x.dtype))
+    _set_masked(x, indices[0], source)
+
+
+def _set_masked(x: "Tensor", mask: "Tensor", source: "Tensor") -> None:
+    row = _row_shape("setitem", x, mask)
+    chosen = view_of(mask, mask._array[(..., *(None for _ in row))])
+    if _broadcasts(source.shape, (1, *row)):
+        run("where", chosen, source, x, out=x)
+        return
+    escape("a boolean mask")
+    count = int(np.count_nonzero(mask._array))
+    if not _broadcasts(source.shape, (count, *row)):
+        raise ValueError(f"[setitem] value is {source.shape}, but the mask chooses {(count, *row)}: give one or all")
+    if count:
+        order: Tensor = wrap(np.maximum(np.cumsum(mask._array, dtype=np.int64) - 1, 0))  # which row, where it holds
+        run("where", chosen, reshape(_rows(source, order), mask.shape + source.shape[1:]), x, out=x)
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False
 
 
 def one_hot(labels: "Tensor", num_classes: int, dtype: Any = "float32") -> "Tensor":

@@ -1,5 +1,6 @@
 """Random Tensors, and dropout."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from fastnn.autograd import Operation, track
@@ -53,11 +54,23 @@ def normal(
     (2, 1)
     """
     check_device("normal", device)
-    if not std >= 0:
-        raise ValueError(f"[normal] std = {std} must be at least 0")
+    check_spread("normal", std)
     shape, name = shape_of("normal", (size,)), dtype_name(dtype or "float32")
     y = run("normal", shape=shape, mean=mean, std=std, dtype=name, **counters(Purpose.USER))
     return with_grad(y, requires_grad)
+
+
+def check_spread(operation: str, std: float) -> None:
+    """Raises ValueError for what is no standard deviation."""
+    if not 0 <= std < math.inf:
+        raise ValueError(f"[{operation}] std = {std} must be a finite number of at least 0")
+
+
+def check_interval(operation: str, **ends: float) -> None:
+    """Raises ValueError unless the two `ends` are finite and in order; they are given under the caller's names."""
+    (first, low), (last, high) = ends.items()
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError(f"[{operation}] {first} = {low}, {last} = {high} must be finite, and {first} at most {last}")
 
 
 def dropout(x: "Tensor", p: float = 0.5, training: bool = True) -> "Tensor":

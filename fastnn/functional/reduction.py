@@ -1,12 +1,14 @@
 """Sums, means, extrema along axes. `dim`/`keepdim` are PyTorch's names, `axis`/`keepdims` NumPy's; either will do."""
 
 import math
+from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from fastnn.autograd import Operation, track
 from fastnn.dispatch import constant, run, wrap
 
-from .arithmetic import INT64, cast, maximum, minimum
+from .arithmetic import as_computed, cast, maximum, minimum
+from .creation import INT64
 
 if TYPE_CHECKING:
     from fastnn.tensor import Tensor
@@ -46,9 +48,14 @@ def _extremum_share(g: "Tensor", x: "Tensor", y: "Tensor", axis: Axis) -> "Tenso
     return chosen * (g.reshape(kept) / run("sum", chosen, axis=axis, keepdims=True))
 
 
-def _axis(dim: Axis, axis: Axis) -> int | tuple[int, ...] | None:
+def _axis(operation: str, dim: Axis, axis: Axis) -> int | tuple[int, ...] | None:
     axis = dim if axis is None else axis
-    return tuple(axis) if isinstance(axis, list) else axis
+    try:
+        if axis is None:
+            return None
+        return tuple(map(index, axis)) if isinstance(axis, (tuple, list)) else index(axis)
+    except TypeError:
+        raise TypeError(f"[{operation}] dim = {axis!r} must be an integer, or a tuple of them") from None
 
 
 def sum(
@@ -67,7 +74,7 @@ def sum(
     tensor([[3.],
             [7.]])
     """
-    axis = _axis(dim, axis)
+    axis = _axis("sum", dim, axis)
     if dtype is not None:
         x = cast(x, dtype)
     elif x.dtype.kind in "iu" and x.dtype != INT64:
@@ -87,7 +94,7 @@ def mean(
     """
     if x.dtype.kind != "f":
         raise TypeError(f"[mean] x is {x.dtype}: the mean needs floating point, use x.float()")
-    axis = _axis(dim, axis)
+    axis = _axis("mean", dim, axis)
     y = run("mean", x, axis=axis, keepdims=keepdim or keepdims)
     if not x.requires_grad:
         return y
@@ -99,16 +106,16 @@ def mean(
 def amax(
     x: "Tensor", dim: Axis = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool = False
 ) -> "Tensor":
-    """Largest elements over `dim`, values only; equal elements share the gradient evenly."""
-    axis = _axis(dim, axis)
+    """Largest elements over `dim`, values only; equal elements share the gradient evenly. Integers give int64."""
+    axis, x = _axis("amax", dim, axis), as_computed("amax", x)
     return track(EXTREMUM, run("max", x, axis=axis, keepdims=keepdim or keepdims), (x,), axis=axis)
 
 
 def amin(
     x: "Tensor", dim: Axis = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool = False
 ) -> "Tensor":
-    """Smallest elements over `dim`, values only; equal elements share the gradient evenly."""
-    axis = _axis(dim, axis)
+    """Smallest elements over `dim`, values only; equal elements share the gradient evenly. Integers give int64."""
+    axis, x = _axis("amin", dim, axis), as_computed("amin", x)
     return track(EXTREMUM, run("min", x, axis=axis, keepdims=keepdim or keepdims), (x,), axis=axis)
 
 
@@ -158,11 +165,11 @@ def argmax(
     >>> argmax(fn.tensor([[0.1, 0.9], [0.8, 0.2]]), axis=1)
     tensor([1, 0])
     """
-    return run("argmax", x, axis=dim if axis is None else axis, keepdims=keepdim or keepdims)
+    return run("argmax", as_computed("argmax", x), axis=dim if axis is None else axis, keepdims=keepdim or keepdims)
 
 
 def argmin(
     x: "Tensor", dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
 ) -> "Tensor":
     """Index (int64) of the first smallest element over `dim` (None: of the flattened tensor)."""
-    return run("argmin", x, axis=dim if axis is None else axis, keepdims=keepdim or keepdims)
+    return run("argmin", as_computed("argmin", x), axis=dim if axis is None else axis, keepdims=keepdim or keepdims)

@@ -1,10 +1,12 @@
 """Views of other shapes, and joining: nothing is computed, a copy is made where no view will do."""
 
+import math
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastnn.autograd import Operation, Rule, track
-from fastnn.dispatch import Array, constant, run, wrap
+from fastnn.dispatch import Array, Handle, constant, not_a_tensor, run, wrap
 
 if TYPE_CHECKING:
     from fastnn.tensor import Tensor
@@ -24,6 +26,19 @@ def view_of(x: "Tensor", array: Array) -> "Tensor":
     """`array`, a view of the array of `x`, as a Tensor that shares its storage."""
     tensor: Tensor = wrap(array, x._storage)
     return tensor
+
+
+def _tensor(operation: str, x: "Tensor") -> "Tensor":
+    if not isinstance(x, Handle):
+        raise not_a_tensor(operation, x)
+    return x
+
+
+def _axis(operation: str, name: str, dim: int, shape: tuple[int, ...]) -> int:
+    """Axis `dim` of `shape`, counted from the front; IndexError where there is no such axis."""
+    if not -len(shape) <= dim < len(shape):
+        raise IndexError(f"[{operation}] {name} = {dim} is not an axis of shape {shape}")
+    return operator.index(dim) % len(shape)
 
 
 def clone(x: "Tensor") -> "Tensor":
@@ -49,7 +64,7 @@ def reshape(x: "Tensor", *shape: Any) -> "Tensor":
     """
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = tuple(shape[0])
-    if not x._array.flags.c_contiguous:
+    if not _tensor("reshape", x)._array.flags.c_contiguous:
         x = clone(x)
     try:
         array = x._array.reshape(shape)
@@ -65,18 +80,18 @@ def flatten(x: "Tensor", start_dim: int = 0, end_dim: int = -1) -> "Tensor":
     >>> flatten(fn.zeros(2, 3, 4), 1).shape
     (2, 12)
     """
-    rank = x._array.ndim
-    first, last = start_dim % max(rank, 1), end_dim % max(rank, 1)
-    shape = x.shape
-    size = 1
-    for n in shape[first : last + 1]:
-        size *= n
-    return reshape(x, (*shape[:first], size, *shape[last + 1 :]))
+    shape = _tensor("flatten", x)._array.shape or (1,)  # without an axis it becomes one of length 1
+    first, last = _axis("flatten", "start_dim", start_dim, shape), _axis("flatten", "end_dim", end_dim, shape)
+    if first > last:
+        raise ValueError(f"[flatten] start_dim = {start_dim} comes after end_dim = {end_dim} in shape {shape}")
+    return reshape(x, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
 def transpose(x: "Tensor", dim0: int, dim1: int) -> "Tensor":
     """A view with two axes exchanged."""
-    axes = list(range(x._array.ndim))
+    shape = _tensor("transpose", x)._array.shape
+    dim0, dim1 = _axis("transpose", "dim0", dim0, shape), _axis("transpose", "dim1", dim1, shape)
+    axes = list(range(len(shape)))
     axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
     return track(TRANSPOSE, view_of(x, x._array.transpose(axes)), (x,), axes=axes)  # an exchange is its own inverse
 
@@ -88,7 +103,7 @@ def unsqueeze(x: "Tensor", dim: int) -> "Tensor":
     >>> unsqueeze(fn.zeros(3), -1).shape
     (3, 1)
     """
-    rank = x._array.ndim + 1
+    rank = _tensor("unsqueeze", x)._array.ndim + 1
     if not -rank <= dim < rank:
         raise IndexError(f"[unsqueeze] dim = {dim} is not an axis: the result has {rank}")
     dim %= rank
@@ -102,11 +117,9 @@ def squeeze(x: "Tensor", dim: int | None = None) -> "Tensor":
     >>> squeeze(fn.zeros(3, 1)).shape
     (3,)
     """
-    rank = x._array.ndim
-    if dim is not None and not -rank <= dim < rank:
-        raise IndexError(f"[squeeze] dim = {dim} is not an axis of shape {x.shape}")
-    dropped = range(rank) if dim is None else (dim % rank,)
-    return reshape(x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in dropped))
+    shape = _tensor("squeeze", x)._array.shape
+    dropped = range(len(shape)) if dim is None else (_axis("squeeze", "dim", dim, shape),)
+    return reshape(x, tuple(n for i, n in enumerate(shape) if n != 1 or i not in dropped))
 
 
 def cat(tensors: "Sequence[Tensor]", dim: int = 0, *, axis: int | None = None) -> "Tensor":
@@ -118,16 +131,14 @@ def cat(tensors: "Sequence[Tensor]", dim: int = 0, *, axis: int | None = None) -
             [1., 1.]])
     """
     dim = dim if axis is None else axis
+    tensors = list(tensors)
     if not tensors:
         raise ValueError("[cat] tensors is empty: there is nothing to join")
     first = tensors[0]
-    rank = first._array.ndim
-    if not -rank <= dim < rank:
-        raise IndexError(f"[cat] dim = {dim} is not an axis of shape {first.shape}")
-    dim %= rank
+    dim = _axis("cat", "dim", dim, _tensor("cat", first).shape)
     for i, tensor in enumerate(tensors):
-        sides = zip(tensor.shape, first.shape, strict=False)
-        if tensor._array.ndim != rank or any(n != m for j, (n, m) in enumerate(sides) if j != dim):
+        sides = zip(_tensor("cat", tensor).shape, first.shape, strict=False)
+        if tensor.ndim != first.ndim or any(n != m for j, (n, m) in enumerate(sides) if j != dim):
             raise ValueError(f"[cat] tensors[{i}] is {tensor.shape} but tensors[0] is {first.shape}; dim = {dim}")
         if tensor.dtype != first.dtype:
             raise TypeError(f"[cat] tensors[{i}] is {tensor.dtype} but tensors[0] is {first.dtype}")
@@ -156,4 +167,4 @@ def stack(tensors: "Sequence[Tensor]", dim: int = 0, *, axis: int | None = None)
             [0., 1.]])
     """
     dim = dim if axis is None else axis
-    return cat([unsqueeze(tensor, dim) for tensor in tensors], dim)
+    return cat([unsqueeze(_tensor("stack", tensor), dim) for tensor in tensors], dim)

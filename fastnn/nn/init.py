@@ -7,6 +7,7 @@ known. Random numbers come from `fastnn.manual_seed`; with `name`, from the seed
 import math
 from functools import partial
 
+from fastnn.functional.random import check_interval, check_spread
 from fastnn.tensor import Tensor
 
 from .module import Initialisation, UninitializedParameter, fill, fill_random
@@ -21,15 +22,13 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, *, name: str | 
     >>> normal_(fn.zeros(2, 3), std=0.01).shape
     (2, 3)
     """
-    if not 0 <= std < math.inf:
-        raise ValueError(f"[normal_] std = {std} must be a finite number of at least 0")
+    check_spread("normal_", std)
     return _do(tensor, partial(fill_random, kernel="normal", mean=float(mean), std=float(std)), name)
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, *, name: str | None = None) -> Tensor:
     """Numbers from [a, b)."""
-    if not (math.isfinite(a) and math.isfinite(b) and a <= b):
-        raise ValueError(f"[uniform_] a = {a}, b = {b} must be finite, and a at most b")
+    check_interval("uniform_", a=a, b=b)
     return _do(tensor, partial(fill_random, kernel="uniform", low=float(a), high=float(b)), name)
 
 

@@ -1,11 +1,13 @@
 """Layers: modules with a forward of one operation, and Sequential, which puts them in a row."""
 
 import math
+import operator
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, overload
 
 from fastnn import functional as F
+from fastnn.dispatch import not_a_tensor
 from fastnn.tensor import Tensor
 
 from . import init
@@ -27,8 +29,8 @@ class Linear(Module):
     bias: Tensor | None
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
-        _check_size("Linear", "in_features", in_features)
-        _check_size("Linear", "out_features", out_features)
+        in_features = _size("Linear", "in_features", in_features)
+        out_features = _size("Linear", "out_features", out_features)
         self.weight = Parameter(F.zeros(out_features, in_features))
         self.bias = Parameter(F.zeros(out_features)) if bias else None
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
@@ -72,13 +74,15 @@ class LazyLinear(Linear):
     """
 
     def __init__(self, out_features: int, bias: bool = True) -> None:
-        _check_size("LazyLinear", "out_features", out_features)
+        out_features = _size("LazyLinear", "out_features", out_features)
         weight = UninitializedParameter((out_features, None), partial(init.kaiming_uniform_, a=math.sqrt(5)))
         self.weight = weight
         self.bias = UninitializedParameter((out_features,), partial(_init_bias, weight=weight)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's result, (..., out_features)."""
+        if not isinstance(x, Tensor):
+            raise not_a_tensor("LazyLinear", x)
         if isinstance(self.weight, UninitializedParameter):
             if x.ndim == 0 or x.shape[-1] == 0 or x.dtype.kind != "f":
                 raise ValueError(f"[LazyLinear] x is {x.dtype} {x.shape}: floating point (..., in_features) is needed")
@@ -108,9 +112,10 @@ def _init_bias(bias: Tensor, weight: Tensor, name: str | None = None) -> None:
     init.uniform_(bias, -bound, bound, name=name)
 
 
-def _check_size(layer: str, name: str, value: Any) -> None:
+def _size(layer: str, name: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
         raise ValueError(f"[{layer}] {name} = {value!r} must be an integer of at least 1")
+    return operator.index(value)
 
 
 class Flatten(Module):

@@ -153,6 +153,8 @@ class NLLLoss(_Loss):
 
     def forward(self, log_probabilities: Tensor, target: Tensor) -> Tensor:
         """The loss of `log_probabilities` (n, classes)."""
+        if self.reduction == "mean" and 0 in target.shape:
+            raise ValueError("[NLLLoss] target is an empty batch: the mean of nothing is undefined")
         classes = log_probabilities.shape[-1]
         kept = F.not_equal(target, self.ignore_index)
         chosen = F.one_hot(F.where(kept, target, 0), classes).bool()

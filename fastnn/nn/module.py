@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn import functional as F
 from fastnn.dispatch import constant, run
+from fastnn.functional.random import check_interval, check_spread
 from fastnn.random import Purpose, counters
 from fastnn.tensor import Tensor
 
@@ -59,9 +60,9 @@ class UninitializedParameter(Parameter):
         """Become a Parameter of `shape` and `dtype`, and do the remembered initialisation."""
         pending = self._pending
         values: Tensor = run("cast", constant(0, dtype), shape=shape)
+        pending.initialise(values, name=pending.name)  # where this fails, nothing has happened
         self._array, self._storage = values._array, values._storage
         self.__class__ = Parameter  # type: ignore[assignment]  # who holds it, an optimizer say, goes on holding it
-        pending.initialise(self, name=pending.name)
 
     def initialise_later(self, initialise: Initialisation, name: str | None = None) -> Self:
         """Remember an initialisation, and the name of the parameter where it is given."""
@@ -80,10 +81,12 @@ class UninitializedParameter(Parameter):
 
     def normal_(self, mean: Any = 0.0, std: Any = 1.0) -> Self:
         """Remember to fill with normally distributed random numbers."""
+        check_spread("normal_", std)
         return self.initialise_later(partial(fill_random, kernel="normal", mean=float(mean), std=float(std)))
 
     def uniform_(self, low: Any = 0.0, high: Any = 1.0) -> Self:
         """Remember to fill with random numbers from [low, high)."""
+        check_interval("uniform_", low=low, high=high)
         return self.initialise_later(partial(fill_random, kernel="uniform", low=float(low), high=float(high)))
 
     def fill_(self, value: Any) -> Self:

@@ -105,6 +105,13 @@ def matmul_sgd_update(
     >>> param
     array([[-4.5]])
     """
-    settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-    gradient = matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
-    sgd_update(param, gradient, velocity, lr=lr, nesterov=nesterov, **settings)
+    sgd_update(
+        param,
+        matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b),
+        velocity,
+        lr=lr,
+        momentum=momentum,
+        dampening=dampening,
+        weight_decay=weight_decay,
+        nesterov=nesterov,
+    )

@@ -74,7 +74,8 @@ def test_visualize_shows_a_batch(root: Path) -> None:
         figure = data.visualize(batch, nrows=2, ncols=4)
         assert [axes.get_title() for axes in figure.axes] == data.text_labels(range(8))
         assert figure.axes[0].images[0].get_array().shape == (28, 28)
-        assert data.visualize(batch, labels=["a", "b"]).axes[1].get_title() == "b"
+        for labels in (["a", "b"], np.array(["a", "b"])):
+            assert data.visualize(batch, labels=labels).axes[1].get_title() == "b"
 
 
 def test_real_files_are_what_was_published(monkeypatch: pytest.MonkeyPatch) -> None:

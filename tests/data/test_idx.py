@@ -164,6 +164,11 @@ def test_what_idx_cannot_hold_is_not_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_missing_folder_is_named_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"missing/labels'$"):
+        write_idx(tmp_path / "missing" / "labels", np.zeros(5, np.uint8))
+
+
 def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     path.write_bytes(LABELS)

@@ -104,6 +104,26 @@ def test_batches_keep_the_dtype(dtype: str) -> None:
     np.testing.assert_array_equal(batch, x[:2])
 
 
+def test_other_integers_are_widened() -> None:
+    for dtype in ("int8", "int16", "uint16", "uint32", "uint64", ">i4"):
+        x = np.array([[0, 1], [2, 3]], dtype)
+        (batch,) = next(iter(DataLoader(x, 2)))
+        assert batch.dtype == ("int32" if dtype == ">i4" else "int64")
+        np.testing.assert_array_equal(batch, x)
+    with pytest.raises(ValueError, match=r"\[DataLoader\] 9223372036854775808 does not fit int64"):
+        DataLoader(np.array([2**63], np.uint64))
+    with pytest.raises(TypeError, match=r"\[DataLoader\] dtype float16 is not supported"):
+        DataLoader(np.zeros(3, np.float16))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, fn.tensor])
+def test_what_is_not_contiguous_is_copied_once(kind: Any) -> None:
+    x = np.arange(12.0).reshape(3, 4).T
+    loader = DataLoader(kind(x), 3)
+    assert loader.dataset.columns[0].data.numpy().flags.c_contiguous
+    np.testing.assert_array_equal(np.concatenate([batch.numpy() for (batch,) in loader]), x)
+
+
 def test_uint8_is_scaled_while_it_is_gathered() -> None:
     x = np.array([[0, 255], [51, 102]], np.uint8)
     (batch,) = next(iter(DataLoader(ArrayDataset(Column(fn.tensor(x), divisor=255.0)), 2)))
@@ -162,6 +182,19 @@ def test_rows_choose_the_examples() -> None:
 def test_what_cannot_be_loaded_is_an_error(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ValueError, match=rf"\[DataLoader\] .*{message}"):
         DataLoader(*arguments)
+
+
+def test_seed_is_checked() -> None:
+    for seed, kind in ((-1, ValueError), (2**64, ValueError), (0.5, TypeError), ("1", TypeError), (True, TypeError)):
+        with pytest.raises(kind, match=rf"\[DataLoader\] seed = {seed!r} must be"):
+            DataLoader(np.zeros(3), seed=seed)  # type: ignore[arg-type]
+    loader = DataLoader(np.zeros(3), shuffle=True, seed=2**64 - 1)
+    assert len(list(loader)) == 3
+    with pytest.raises(ValueError, match=r"\[DataLoader\] epoch = -1 must be at least 0"):
+        loader.set_epoch(-1)
+    loader.seed = -1
+    with pytest.raises(ValueError, match=r"\[DataLoader\] seed = -1 must be"):
+        iter(loader)
 
 
 def test_drop_last_must_leave_a_batch() -> None:

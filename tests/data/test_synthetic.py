@@ -68,6 +68,8 @@ def test_no_validation_rows_mean_no_validation_loader() -> None:
         ({"noise": np.inf}, "noise=inf"),
         ({"num_train": 0}, "num_train=0"),
         ({"num_val": -1}, "num_val=-1"),
+        ({"num_train": 1.5}, "num_train=1.5, num_val=1000: need integers"),
+        ({"num_val": True}, "num_val=True: need integers"),
     ],
 )
 def test_bad_arguments_are_named(options: dict[str, object], message: str) -> None:

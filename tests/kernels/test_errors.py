@@ -35,6 +35,30 @@ def rows(kernel_names: str, arguments: dict[str, Any], error: Any, words: str) -
     return [pytest.param(k, arguments, error, words, id=f"{k}: {plain}") for k in kernel_names.split()]
 
 
+# ---- the signature --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kernel", "arguments", "words"),
+    [
+        ("softmax", {}, "missing a required argument: 'x'"),
+        ("softmax", {"x": ones(2), "dim": 0}, "got an unexpected keyword argument 'dim'"),
+        ("softmax", {"x": ones(2), "axis": "q"}, "axis = 'q' does not fit axis: int = -1, in type or range"),
+        (
+            "sgd_update",
+            {"param": ones(2), "grad": ones(2), "lr": "0.1", "momentum": 0.9},
+            "lr = '0.1' does not fit lr: float, in type",
+        ),
+        ("permutation", {"n": 4, "seed": 1.5}, "seed = 1.5 does not fit seed: int, in type"),
+        ("permutation", {"n": 4, "seed": -1}, "n = 4, seed = -1 does not fit n: int, seed: int, in type or range"),
+        ("permutation", {"n": 4, "seed": 2**64}, "n = 4, seed = 18446744073709551616 does not fit"),
+        ("uniform", {"shape": 2.5, "seed": 1}, "shape = 2.5 does not fit shape: tuple"),
+    ],
+)
+def test_arguments_that_fit_no_signature_are_named(kernel: str, arguments: dict[str, Any], words: str) -> None:
+    refused(kernel, arguments, TypeError, words)
+
+
 # ---- labels and indices ---------------------------------------------------------------------------------------
 
 EXTREMES = [-1, 3, -100, -(2**31), 2**31, -(2**63), 2**63 - 1]

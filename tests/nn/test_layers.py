@@ -74,7 +74,7 @@ def test_dropout_drops_in_training_only_and_scales_what_is_left() -> None:
 
 def test_a_lazy_layer_becomes_a_linear_one_with_the_first_input() -> None:
     layer = nn.LazyLinear(3)
-    assert repr(layer) == "LazyLinear(out_features=3, bias=True)"
+    assert repr(layer) == repr(nn.LazyLinear(np.int64(3))) == "LazyLinear(out_features=3, bias=True)"
     assert layer(fn.zeros(2, 5)).shape == (2, 3)
     assert type(layer) is nn.Linear
     assert type(layer.weight) is nn.Parameter
@@ -118,6 +118,31 @@ def test_a_lazy_layer_has_the_dtype_of_its_first_input() -> None:
         nn.LazyLinear(1)(fn.tensor([1, 2]))
 
 
+def test_a_first_input_that_fails_leaves_a_lazy_layer_as_it_was() -> None:
+    layer = nn.LazyLinear(2)
+    nn.init.xavier_uniform_(layer.weight)
+    with pytest.raises(ValueError, match=r"\[LazyLinear\]"):
+        layer(fn.zeros(4, 0))
+    for x in (np.ones((1, 3), np.float32), [1.0]):
+        with pytest.raises(TypeError, match=r"\[LazyLinear\] takes Tensors, not (ndarray|list)"):
+            layer(x)
+    nn.init.xavier_uniform_(layer.weight, gain=math.inf)
+    with pytest.raises((ValueError, OverflowError)):
+        layer(fn.ones(1, 3))
+    assert isinstance(layer.weight, nn.UninitializedParameter)
+    assert isinstance(layer.bias, nn.UninitializedParameter)
+    nn.init.ones_(layer.weight)
+    layer(fn.ones(1, 5))
+    assert layer.weight.tolist() == [[1.0] * 5] * 2
+
+
+def test_a_spread_that_is_none_is_refused_when_it_is_asked_for() -> None:
+    with pytest.raises(ValueError, match=r"\[normal_\] std = -1"):
+        nn.LazyLinear(2).weight.data.normal_(0, -1)
+    with pytest.raises(ValueError, match=r"\[uniform_\] low = 5, high = 1"):
+        nn.LazyLinear(2).weight.data.uniform_(5, 1)
+
+
 def test_a_parameter_without_values_says_what_to_do() -> None:
     layer = nn.LazyLinear(3)
     for use in (lambda: layer.weight.shape, lambda: layer.weight.numpy(), lambda: layer.weight + 1):
@@ -136,6 +161,11 @@ def test_a_copied_lazy_layer_keeps_its_initialisation(duplicate) -> None:
     assert other.weight.tolist() == [[0.25] * 3] * 2
     assert np.abs(other.bias.numpy()).max() <= 1 / math.sqrt(3)
     assert type(layer) is nn.LazyLinear
+
+
+def test_flatten_takes_tensors() -> None:
+    with pytest.raises(TypeError, match=r"\[flatten\] takes Tensors, not ndarray"):
+        nn.Flatten()(np.ones((2, 3)))
 
 
 # ---- Sequential -----------------------------------------------------------------------------------------------

@@ -87,6 +87,23 @@ def test_cross_entropy_takes_one_hot_targets_of_any_dtype(dtype) -> None:
     assert loss(fn.tensor(LOGITS), fn.tensor(one_hot)).item() == pytest.approx(expected, rel=1e-14)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint8", "uint16", "uint64"])
+@pytest.mark.parametrize("ignored", [-100, 2])
+def test_labels_may_be_integers_of_any_width(dtype: str, ignored: int) -> None:
+    for loss in (nn.CrossEntropyLoss(ignore_index=ignored), nn.NLLLoss(ignore_index=ignored)):
+        logs = fn.tensor(log_softmax(LOGITS))
+        assert loss(logs, fn.tensor(LABELS.astype(dtype))).item() == loss(logs, fn.tensor(LABELS)).item()
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss, nn.NLLLoss])
+def test_the_mean_over_no_labels_is_an_error_and_their_sum_zero(loss: type[nn.Module]) -> None:
+    logs, labels = fn.zeros(0, 4), fn.zeros(0, dtype="int64")
+    with pytest.raises(ValueError, match="empty batch: the mean of nothing is undefined"):
+        loss()(logs, labels)
+    assert loss(reduction="sum")(logs, labels).item() == 0.0
+    assert loss(reduction="none")(logs, labels).shape == (0,)
+
+
 def test_label_smoothing_mixes_with_the_uniform_distribution() -> None:
     q = 0.9 * np.eye(4)[LABELS] + 0.1 / 4
     expected = -(q * log_softmax(LOGITS)).sum(1).mean()
