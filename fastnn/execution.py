@@ -68,7 +68,7 @@ class Steps:
     @property
     def plan(self) -> Plan | None:
         """The plan of the latest native step, or None."""
-        plans = [record.plan for record in self._records.values() if record.engine is not None]
+        plans = [record.engine.plan for record in self._records.values() if record.engine is not None]
         return plans[0] if plans and self._reason is None else None
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.dispatch import Array
 
+from .fuse import fuse
 from .layout import lay_out
 from .plan import Plan
 from .replay import Replayer
@@ -18,20 +19,21 @@ Load = Callable[[Array, Sequence[Array]], None]
 
 
 class Engine(Replayer):
-    """Runs a plan natively: the same kernels on the same operands, so the same bits, in memory that is laid out once.
+    """Runs a plan natively, fused, with the same bits, in memory that is laid out once. `plan` is the fused one.
 
     `load` brings rows of the data into the inputs, as part of each step; `batch_size` is their number. Without it,
     `load(batch)` fills them before each step. Gradients exist within a step only: afterwards ``grad`` is None.
     """
 
     def __init__(self, plan: Plan, load: Load | None = None, batch_size: int = 0) -> None:
-        super().__init__(plan)
+        super().__init__(fuse(plan))
+        self._leaves = [leaf for leaf, _ in plan.gradients]
         self.names = list(plan.logs)
-        self._program = _core.Program([self._view(plan.logs[name]) for name in self.names])
+        self._program = _core.Program([self._view(self.plan.logs[name]) for name in self.names])
         self._rows = np.zeros(batch_size, np.int64)
         if load is not None:
             self._program.record(functools.partial(load, self._rows, self.inputs))
-        for step, call in zip(plan.steps, self._calls, strict=True):
+        for step, call in zip(self.plan.steps, self._calls, strict=True):
             if isinstance(step.kernel, str):
                 self._program.record(call)
             else:
@@ -63,5 +65,5 @@ class Engine(Replayer):
         finally:
             for storage in self.written:
                 storage.version += steps
-            for leaf, _ in self.plan.gradients:
+            for leaf in self._leaves:
                 leaf.grad = None

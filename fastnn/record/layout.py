@@ -13,7 +13,7 @@ ALIGNMENT = 64
 
 
 def lay_out(plan: Plan) -> list[Array]:
-    """For each memory of `plan` an array of one dimension: states as they are, all else in one block."""
+    """For each memory of `plan` an array of one dimension: states as they are, what steps make in one block."""
     offsets, size = place(plan)
     block = _core.empty((size,), "uint8")
     arrays = []
@@ -22,8 +22,10 @@ def lay_out(plan: Plan) -> list[Array]:
             arrays.append(memory.storage.array.reshape(-1))
         elif memory.values is not None:
             arrays.append(memory.values.reshape(-1))
-        else:
+        elif number in offsets:
             arrays.append(np.ndarray((memory.size,), memory.dtype, block, offsets[number]))
+        else:  # nobody touches it
+            arrays.append(np.empty(0, memory.dtype))
     return arrays
 
 
