@@ -12,10 +12,8 @@
 // multiplication", 2008): b is packed once into panels that stay in L1 while a's packed block, in L2, passes by.
 // The lanes run along the side that costs less (`swapped`). A row-major a that few panels of b meet is not packed but
 // read where it stands. What follows the sum is done strip by strip, while a strip of c is in L1.
-#include "cpu/activation.h"
 #include "cpu/pack.h"
-#include "cpu/update.h"
-#include "kernels/kernels.h"
+#include "cpu/tail.h"
 
 namespace fastnn {
 namespace {
@@ -157,59 +155,6 @@ constexpr TileFunction<T> tiles[tile_vectors][14] = {
 #endif
     }};
 
-// What follows the sum, on the finished elements c of rows x columns at (row, column) of the product.
-template <class T>
-void finish(const Product& p, T* c, int64_t c_row, int64_t row, int64_t rows, int64_t column, int64_t columns) {
-  const T* bias = static_cast<const T*>(p.bias);
-  const T* y = static_cast<const T*>(p.y);
-  if (bias || y || p.activation != Activation::none) {
-    for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t j = 0; j < columns; j += lanes<T>) {
-        int64_t left = columns - j;
-        auto read = [left](const T* from) { return left >= lanes<T> ? load(from) : load_partial<T>(from, left, T(0)); };
-        T* at = c + i * c_row + j;
-        Vec<T> v = read(at);
-        if (bias) v = v + read(bias + column + j);
-        v = activate<T>(p.activation, v);
-        if (y) v = activate_backward<T>(p.backward, v, read(y + (row + i) * p.y_row + column + j));
-        if (left >= lanes<T>) store(at, v);
-        else store_partial<T>(at, v, left);
-      }
-    }
-  }
-  if (!p.update.param) return;
-  const SgdRule<T> rule(p.update);
-  for (int64_t i = 0; i < rows; ++i) {
-    int64_t at = (row + i) * p.n + column;
-    update_row(rule, static_cast<T*>(p.update.param) + at, c + i * c_row,
-               rule.moves ? static_cast<T*>(p.update.velocity) + at : nullptr, columns);
-  }
-}
-
-// to[j][i] = from[i][j], for rows x columns of from.
-template <class T>
-void turn(T* to, int64_t to_row, const T* from, int64_t from_row, int64_t rows, int64_t columns) {
-  for (int64_t i = 0; i < rows; i += lanes<T>) {
-    int64_t height = at_most(lanes<T>, rows - i);
-    for (int64_t j = 0; j < columns; j += lanes<T>) {
-      int64_t width = at_most(lanes<T>, columns - j);
-      Vec<T> square[lanes<T>];
-#pragma GCC unroll 16
-      for (int r = 0; r < lanes<T>; ++r) {
-        const T* row = from + (i + r) * from_row + j;
-        if (r >= height) square[r] = Vec<T>{};
-        else square[r] = width == lanes<T> ? load(row) : load_partial<T>(row, width, T(0));
-      }
-      transpose<T>(square);
-      for (int c = 0; c < width; ++c) {
-        T* row = to + (j + c) * to_row + i;
-        if (height == lanes<T>) store(row, square[c]);
-        else store_partial<T>(row, square[c], height);
-      }
-    }
-  }
-}
-
 // Where a block is computed: its packed rows of a; the sums of a strip (of all strips, where there are several chunks)
 // that are not made in c itself; and a strip that has been turned for an update.
 template <class T>
@@ -265,14 +210,15 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
                               merge);
       }
       if (number + 1 < plan.chunks) continue;
-      if (!plan.swapped) {
-        finish<T>(p, c, c_row, row0, rows, left, columns);
-        continue;
+      Strip<T> strip{c, c_row, row0, rows, left, columns};
+      finish_layer(p, strip, plan.swapped);
+      if (plan.swapped) {
+        T* to = p.update.param ? turned : product + left * p.c_row + row0;
+        int64_t to_row = p.update.param ? rows : p.c_row;
+        turn(to, to_row, c, c_row, rows, columns);
+        strip = {to, to_row, left, columns, row0, rows};
       }
-      T* to = p.update.param ? turned : product + left * p.c_row + row0;
-      int64_t to_row = p.update.param ? rows : p.c_row;
-      turn(to, to_row, c, c_row, rows, columns);
-      finish<T>(p, to, to_row, left, columns, row0, rows);
+      finish_gradient(p, strip);
     }
   }
 }
