@@ -125,10 +125,9 @@ def test_plan_of_the_fused_regression():
 def test_plan_prints_a_line_per_kernel():
     _, _, plan = run_recorded(fused_linear_regression, regression_batches())
     lines = str(plan).splitlines()
-    assert lines[0] == "6 kernels; 2 inputs, 2 states, 5 temporaries, 0 constants"
+    assert lines[0] == "6 steps of 6 kernels, 0.000 MFLOP, 0.000 MB"
     assert len(lines) == 2 + 6
-    operands = "input 0 (8, 2), state 2 (1, 2), state 3 (1,)"
-    assert re.split("  +", lines[2]) == ["0", "linear", "temporary 4 (8, 1)", operands]
+    assert re.split("  +", lines[2]) == ["0", "linear", "t4(8,1)", "in0(8,2) s2(1,2) s3(1)", "0.000", "0.1"]
     assert "lr=0.03" in lines[-1]
 
 
@@ -215,3 +214,36 @@ def test_an_exception_ends_the_recording():
 def test_a_step_cannot_record_another():
     with pytest.raises(RuntimeError, match=r"\[record\] a step is being recorded already"):
         record(lambda X, y: record(lambda X, y: None, [(X, y)] * 3), regression_batches())
+
+
+def test_table_counts_arithmetic_and_bytes_of_products_and_of_what_is_fused():
+    from fastnn.record.fuse import fuse
+    from fastnn.record.table import bytes_of, flops_of, kernels_of
+
+    net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    optimizer, loss = optim.SGD(net.parameters(), lr=0.1), nn.CrossEntropyLoss()
+
+    def step(X, y):
+        error = loss(net(X), y)
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+        return error
+
+    plan = record(step, [(F.ones(4, 6), F.tensor([0, 1, 2, 1]))] * 3)
+    fused = fuse(plan)
+    assert [" + ".join(kernels_of(step)) for step in fused.steps] == [
+        "linear + relu",
+        "linear",
+        "cross_entropy_with_grad",
+        "sum",
+        "matmul + relu_backward",
+        "sum",
+        "matmul + sgd_update",
+        "sgd_update",
+        "matmul + sgd_update",
+        "sgd_update",
+    ]
+    assert sum(len(kernels_of(step)) for step in fused.steps) == len(plan.steps)
+    assert [flops_of(fused.steps[i]) for i in (0, 1, 4, 6, 8)] == [2 * 4 * 6 * 5, *[2 * 4 * 5 * 3] * 2, 240, 120]
+    assert bytes_of(fused.steps[0]) == 4 * (4 * 6 + 5 * 6 + 5 + 4 * 5)

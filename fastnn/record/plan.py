@@ -11,6 +11,8 @@ from fastnn.autograd import Application
 from fastnn.dispatch import Advance, Array, Slot, Storage
 from fastnn.tensor import Tensor
 
+from .table import table
+
 
 class Role(Enum):
     """What a piece of memory is to a step."""
@@ -118,32 +120,8 @@ class Plan:
         return next((step.where for step in self.steps if number in _numbers(step)), "the result")
 
     def __str__(self) -> str:
-        """A table: a line per kernel, with the roles and shapes of its operands."""
-        rows = [("#", "kernel", "result", "operands", "scalars")]
-        for i, step in enumerate(self.steps):
-            results = step.results or step.writes
-            rows.append(
-                (
-                    str(i),
-                    step.name,
-                    ", ".join(map(self._show, results)),
-                    ", ".join(map(self._show, step.operands)),
-                    " ".join(f"{name}={value}" for name, value in step.scalars.items()),
-                )
-            )
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[4]]) for row in rows]
-        count = [sum(memory.role is role for memory in self.memory) for role in Role]
-        title = "{} kernels; {} inputs, {} states, {} temporaries, {} constants".format(len(self.steps), *count)
-        return "\n".join([title, *(line.rstrip() for line in lines)])
-
-    def _show(self, operand: Operand | None) -> str:
-        if operand is None:
-            return "-"
-        memory = self.memory[operand.memory]
-        if memory.values is not None and memory.size == 1:
-            return str(memory.values.item())
-        return f"{memory.role.value} {operand.memory} {operand.shape}"
+        """A table: a line per step, with its operands, fusions, arithmetic and the bytes it moves."""
+        return table(self.steps, self.memory)
 
 
 @dataclass(frozen=True)

@@ -14,41 +14,9 @@
 #include <thread>
 #include <vector>
 
-#include "eager/eager.h"
+#include "checks.h"
 
 namespace {
-
-using namespace fastnn;
-
-int failures = 0;
-
-void check(bool fact, const char* text, int line) {
-  if (fact) return;
-  std::printf("line %d: not so: %s\n", line, text);
-  ++failures;
-}
-#define CHECK(fact) check((fact), #fact, __LINE__)
-
-View view(std::vector<float>& data, std::vector<int64_t> shape) {
-  return contiguous_view(reinterpret_cast<std::byte*>(data.data()), DType::float32, static_cast<int>(shape.size()),
-                         shape.data());
-}
-
-struct Into : Output {
-  View own;
-  explicit Into(View view) : own(view) { given = true; }
-  View place(const Call&, DType, int, const int64_t*) override { return own; }
-};
-
-template <class Error>
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 void a_product_is_right_on_every_thread_count() {
   const int64_t m = 67, n = 45, k = 300;
@@ -164,6 +132,5 @@ int main() {
   a_forked_child_has_a_team_of_its_own();
   a_quota_narrows_the_team();
   memory_is_aligned_and_comes_back();
-  std::printf("%s: kernels %s, %d failed\n", failures ? "FAILED" : "passed", kernels().isa, failures);
-  return failures ? 1 : 0;
+  return report();
 }
