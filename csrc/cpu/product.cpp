@@ -35,7 +35,7 @@ struct Plan {
   int64_t row_blocks, column_blocks;  // items of the product's phase
 
   // Row panels differ in height by one at most: 256 rows are 19 panels of 13 or 14, not 18 and a rest of 4.
-  int64_t first_row(int64_t panel) const { return panel * rows / row_panels; }
+  int64_t first_row(int64_t panel) const { return first_of(panel, rows, row_panels); }
   int64_t depth(int64_t c) const { return at_most(chunk, k - c * chunk); }
   T* panel(std::byte* workspace, int64_t c, int64_t p) const {
     return reinterpret_cast<T*>(workspace) + c * chunk * packed_panels() * tile_width<T> + p * depth(c) * tile_width<T>;
@@ -164,10 +164,10 @@ template <class T>
 void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* workspace, std::byte* scratch) {
   constexpr int width = tile_width<T>;
   int64_t row_block = item / plan.column_blocks, column_block = item % plan.column_blocks;
-  int64_t panel0 = row_block * plan.row_panels / plan.row_blocks;
-  int64_t panel1 = (row_block + 1) * plan.row_panels / plan.row_blocks;
-  int64_t column0 = column_block * plan.column_panels / plan.column_blocks;
-  int64_t column1 = (column_block + 1) * plan.column_panels / plan.column_blocks;
+  int64_t panel0 = first_of(row_block, plan.row_panels, plan.row_blocks);
+  int64_t panel1 = first_of(row_block + 1, plan.row_panels, plan.row_blocks);
+  int64_t column0 = first_of(column_block, plan.column_panels, plan.column_blocks);
+  int64_t column1 = first_of(column_block + 1, plan.column_panels, plan.column_blocks);
   int64_t row0 = plan.first_row(panel0), row1 = plan.first_row(panel1);
   int64_t left0 = column0 * width, left1 = at_most(column1 * width, plan.columns);
   T* packed = reinterpret_cast<T*>(scratch);
@@ -225,7 +225,7 @@ Work work_of(const Product& p) {
           {packed * plan.chunks, items, 0},
           {static_cast<double>(chunk * tile_width<T>) * 0.15,
            flops / per_nanosecond / static_cast<double>(at_least(items, 1)), 0},
-          packed * plan.k * tile_width<T> * size,
+          times(packed * tile_width<T> * size, plan.k),
           // The packed block of a (and a vector of slack behind it), and the turned block of c.
           rows * chunk * size + vector_bytes + (plan.swapped ? rows * columns * size : 0)};
 }

@@ -52,6 +52,7 @@ void matmul(const Call& call, Argument a, Argument b, const MatmulOptions& optio
   View out = output.place(call, a.view.dtype, 2, shape);
   require_rows(call, out);
   require_apart(call, out, {&a, &b});
+  if (count_of(out) == 0) return;
   Product product{a.view.dtype,  shape[0],     shape[1],  left.columns,    a.view.data, left.row,
                   left.column,   b.view.data,  right.row, right.column,    out.data,    out.strides[0],
                   options.alpha, options.beta, nullptr,   Activation::none};
@@ -76,6 +77,7 @@ void linear(const Call& call, Argument x, Argument weight, const Argument* bias,
   View out = output.place(call, x.view.dtype, 2, shape);
   require_rows(call, out);
   require_apart(call, out, {&x, &weight, bias});
+  if (count_of(out) == 0) return;
   Buffer bias_memory;
   View b = bias ? made_contiguous(call, bias->view, bias_memory) : View{};
   Matrix left(x.view, false), right(weight.view, true);

@@ -276,6 +276,17 @@ def test_sizes_of_zero(dtype: str) -> None:
     kernels.sgd_update(none(0), none(0), lr=0.1)
 
 
+@floats
+def test_empty_product_of_operands_beyond_memory_is_empty(dtype: str) -> None:
+    def wide(*shape: int) -> Array:
+        return np.broadcast_to(np.ones((), dtype), shape)
+
+    none, bias = np.ones((0, 3), dtype), wide(2**40)
+    assert kernels.matmul(wide(2**40, 1), np.ones((1, 0), dtype), num_threads=2).shape == (2**40, 0)
+    assert kernels.matmul(none, wide(3, 2**40)).shape == (0, 2**40)
+    assert kernels.linear(none, wide(2**40, 3), bias).shape == (0, 2**40)
+
+
 # ---- every float32 --------------------------------------------------------------------------------------------
 
 
