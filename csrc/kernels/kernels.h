@@ -130,11 +130,12 @@ struct Adam {
   bool decoupled;  // AdamW
 };
 
-// Rows of contiguous data (rows, width), picked by indices (count,) in [0, rows).
+// Rows of data, picked by indices (count,). A row is contiguous; `stride` elements lie between one row and the next.
 struct Gather {
   DType data_dtype, out_dtype;
-  int64_t rows, width, count;
+  int64_t width, count;
   const void* data;
+  int64_t stride;
   const int64_t* indices;
   double divisor;
   void* out;  // (count, width)
@@ -146,8 +147,9 @@ struct Pick {
   int64_t rows, columns, count;
   const int64_t* row_indices;
   const int64_t* column_indices;
-  const void* x;  // pick: (rows, columns); pick_backward: (count,)
-  void* out;      // pick: (count,);        pick_backward: (rows, columns)
+  const void* x;        // pick: (rows, columns); pick_backward: (count,)
+  void* out;            // pick: (count,);        pick_backward: (rows, columns), contiguous
+  int64_t row, column;  // strides of the matrix
 };
 
 struct ScatterAdd {

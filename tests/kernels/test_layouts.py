@@ -52,6 +52,15 @@ def sliced(x: Array) -> Array:
     return view
 
 
+def slice_of_columns(x: Array) -> Array:
+    """Contiguous rows, apart."""
+    if not x.ndim:
+        return x
+    larger = np.zeros((*x.shape[:-1], x.shape[-1] + 3), x.dtype)
+    larger[..., 1:-2] = x
+    return larger[..., 1:-2]
+
+
 def shifted(x: Array) -> Array:
     """Contiguous, but one element away from an aligned address."""
     larger = np.empty(x.size + 1, x.dtype)
@@ -106,6 +115,7 @@ LAYOUTS: dict[str, Callable[[Path], Callable[[Array], Array]]] = {
     "transposed": lambda _: transposed,
     "backwards": lambda _: backwards,
     "sliced": lambda _: sliced,
+    "slice of columns": lambda _: slice_of_columns,
     "shifted": lambda _: shifted,
     "broadcast first": lambda _: broadcast(0),
     "broadcast last": lambda _: broadcast(-1),
@@ -206,6 +216,19 @@ def test_operand_of_another_dtype_is_refused_by_name(case: Case, operand: str) -
     call = case.seeded()
     x = call.arrays[operand]
     refused(case, call, operand, **{operand: np.zeros(x.shape, unlike(x.dtype))})
+
+
+@pytest.mark.parametrize("kernel", ["gather", "pick"])
+def test_rows_are_read_where_they_stand(kernel: str) -> None:
+    """Of a slice of columns beyond memory; a copy of it could not be had."""
+    row = np.arange(1024, dtype="float32")
+    vast = np.lib.stride_tricks.as_strided(row, (2**40, 1000), (0, 4), writeable=False)
+    places = np.array([2**40 - 1, 0, -1])
+    if kernel == "gather":
+        assert same_bits(kernels.gather(vast, places), np.tile(row[:1000], (3, 1)))
+        assert kernels.gather(vast, places[:0]).shape == (0, 1000)
+    else:
+        assert same_bits(kernels.pick(vast, places, np.array([3, 1, -1])), row[[3, 1, 999]])
 
 
 # ---- out ------------------------------------------------------------------------------------------------------
