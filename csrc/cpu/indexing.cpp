@@ -198,8 +198,7 @@ void scatter_add_run(const ScatterAdd& s, int, int64_t first, int64_t last, std:
   for (int64_t item = first; item < last; ++item) {
     const int64_t begin = item * strip, end = at_most(begin + strip, s.width);
     if (s.dtype == DType::float32) scatter_strip<float>(s, begin, end);
-    else if (s.dtype == DType::float64) scatter_strip<double>(s, begin, end);
-    else scatter_strip<int64_t>(s, begin, end);
+    else scatter_strip<double>(s, begin, end);
   }
 }
 
@@ -250,10 +249,8 @@ void pick_backward_run(const Pick& p, int phase, int64_t first, int64_t last, st
                      static_cast<size_t>(end - first * zero_block));
   } else if (p.dtype == DType::float32) {
     pick_add<float>(p);
-  } else if (p.dtype == DType::float64) {
-    pick_add<double>(p);
   } else {
-    pick_add<int64_t>(p);
+    pick_add<double>(p);
   }
 }
 
