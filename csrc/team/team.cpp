@@ -7,9 +7,11 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
+
+#include "team/float_environment.h"
 
 namespace fastnn {
 namespace {
@@ -21,6 +23,24 @@ void relax() {
   asm volatile("yield");
 #endif
 }
+
+// Signals are the main thread's: Ctrl-C must reach Python. What a thread's own fault raises stays open to handlers such
+// as Python's faulthandler; blocked, it would end the process without a word.
+class BlockedSignals {
+ public:
+  BlockedSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigdelset(&all, fault);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+
+ private:
+  sigset_t before_;
+};
 
 constexpr auto spin_time = std::chrono::microseconds(60);
 
@@ -56,6 +76,7 @@ class Team {
   }
 
   void worker_loop(int worker) {
+    FloatEnvironment environment;
     uint64_t done = 0;
     for (;;) {
       uint32_t signal = signal_.load(std::memory_order_acquire);
@@ -81,19 +102,15 @@ class Team {
 
   void recruit(int wanted) {
     if (workers_ >= wanted) return;
-    // Signals are the main thread's: Ctrl-C must reach Python.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    BlockedSignals blocked;
     try {
       while (workers_ < wanted) {
         std::thread(&Team::worker_loop, this, workers_ + 1).detach();
         ++workers_;
       }
-    } catch (const std::system_error&) {
-      // The system gives no more threads; fewer do the same work.
+    } catch (const std::exception&) {
+      // The system gives no more threads, or no memory for one; fewer do the same work.
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
   std::mutex busy_;

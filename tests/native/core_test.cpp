@@ -1,8 +1,11 @@
 // The core without Python: entry points, errors, the team, and what a container leaves of the machine.
+#include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cfenv>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -10,11 +13,22 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "eager/eager.h"
+
+// Memory that runs out when a test says so.
+thread_local bool no_memory = false;
+
+void* operator new(size_t bytes) {
+  void* block = no_memory ? nullptr : std::malloc(bytes);
+  return block ? block : throw std::bad_alloc();
+}
+void operator delete(void* block) noexcept { std::free(block); }
+void operator delete(void* block, size_t) noexcept { std::free(block); }
 
 namespace {
 
@@ -102,21 +116,97 @@ void every_item_runs_once_whoever_calls() {
   one.join(), two.join(), three.join();
 }
 
-void a_forked_child_has_a_team_of_its_own() {
+// In a child, whose team is fresh.
+bool holds_in_a_child(bool (*fact)()) {
   pid_t child = fork();
-  if (child == 0) {
-    std::atomic<int> sum{0};
-    run_on_team(
-        100, 4,
-        [](void* context, int64_t first, int64_t last, int) {
-          static_cast<std::atomic<int>*>(context)->fetch_add(static_cast<int>(last - first));
-        },
-        &sum);
-    _exit(sum.load() == 100 ? 0 : 1);
-  }
+  if (child == 0) _exit(fact() ? 0 : 1);
   int status = -1;
   waitpid(child, &status, 0);
-  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+int sum_on_team(int threads) {
+  std::atomic<int> sum{0};
+  run_on_team(
+      100, threads,
+      [](void* context, int64_t first, int64_t last, int) {
+        static_cast<std::atomic<int>*>(context)->fetch_add(static_cast<int>(last - first));
+      },
+      &sum);
+  return sum.load();
+}
+
+void a_forked_child_has_a_team_of_its_own() {
+  sum_on_team(4);
+  CHECK(holds_in_a_child([] { return sum_on_team(4) == 100; }));
+}
+
+void a_team_without_memory_is_smaller_and_signals_stay_as_they_were() {
+  CHECK(holds_in_a_child([] {
+    sum_on_team(2);
+    no_memory = true;
+    int sum = sum_on_team(4);
+    no_memory = false;
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+    return sum == 100 && !sigismember(&blocked, SIGINT);
+  }));
+}
+
+#ifdef __linux__
+void workers_leave_signals_to_the_main_thread_but_not_their_faults() {
+  CHECK(holds_in_a_child([] {
+    sum_on_team(3);
+    int workers = 0;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+      if (thread.path().filename() == std::to_string(getpid())) continue;
+      std::ifstream status(thread.path() / "status");
+      for (std::string word; status >> word;) {
+        uint64_t mask;
+        if (word != "SigBlk:" || !(status >> std::hex >> mask)) continue;
+        auto blocks = [=](int signal) { return (mask >> (signal - 1) & 1) != 0; };
+        workers += blocks(SIGINT) && blocks(SIGTERM) && !blocks(SIGSEGV) && !blocks(SIGBUS) && !blocks(SIGFPE) &&
+                   !blocks(SIGILL);
+      }
+    }
+    return workers == 2;
+  }));
+}
+#endif
+
+// Rounding upward stands for all that a caller may have set.
+void what_the_caller_has_set_changes_no_bit_and_stays_set() {
+  const int64_t m = 67, n = 45, k = 300;
+  std::vector<float> a(m * k), b(n * k), c(m * n), sum(1);
+  for (size_t i = 0; i < a.size(); ++i) a[i] = std::sin(static_cast<float>(i));
+  for (size_t i = 0; i < b.size(); ++i) b[i] = std::cos(static_cast<float>(i));
+  auto run = [&](int threads, engine::Program* program) {
+    std::fill(c.begin(), c.end(), 0.f);
+    Into product(view(c, {m, n})), total(view(sum, {}));
+    Argument x{view(a, {m, k}), "x"}, weight{view(b, {n, k}), "weight"};
+    eager::linear({"linear", threads, nullptr, program}, x, weight, nullptr, "gelu", product);
+    Argument y{view(c, {m, n}), "x"};
+    eager::reduce({"sum", threads, nullptr, program}, kernels().sum, eager::Reducing::sum, y, std::nullopt, false,
+                  total);
+    double result = 0;
+    engine::Steps steps;
+    steps.count = 1, steps.results = &result;
+    if (program) program->run(steps, threads);
+    return program ? result : double{sum[0]};
+  };
+  double expected = run(1, nullptr);
+  std::vector<float> product = c;
+  for (int threads : {1, 2, 3}) {
+    for (bool recorded : {false, true}) {
+      engine::Program program({view(sum, {})});
+      std::fesetround(FE_UPWARD);
+      double result = run(threads, recorded ? &program : nullptr);
+      CHECK(std::fegetround() == FE_UPWARD);
+      std::fesetround(FE_TONEAREST);
+      CHECK(result == expected);
+      CHECK(std::memcmp(c.data(), product.data(), c.size() * sizeof(float)) == 0);
+    }
+  }
 }
 
 void a_quota_narrows_the_team() {
@@ -162,6 +252,11 @@ int main() {
   errors_name_the_operation_and_the_argument();
   every_item_runs_once_whoever_calls();
   a_forked_child_has_a_team_of_its_own();
+  a_team_without_memory_is_smaller_and_signals_stay_as_they_were();
+#ifdef __linux__
+  workers_leave_signals_to_the_main_thread_but_not_their_faults();
+#endif
+  what_the_caller_has_set_changes_no_bit_and_stays_set();
   a_quota_narrows_the_team();
   memory_is_aligned_and_comes_back();
   std::printf("%s: kernels %s, %d failed\n", failures ? "FAILED" : "passed", kernels().isa, failures);
