@@ -5,12 +5,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <mutex>
 #include <thread>
 
+#include "array/error.h"
 #include "team/float_environment.h"
 
 namespace fastnn {
@@ -154,10 +157,20 @@ void run_on_team(int64_t items, int threads, Task task, void* context) {
 int num_threads() {
   int threads = default_threads.load(std::memory_order_relaxed);
   if (threads > 0) return threads;
-  const char* text = std::getenv("FASTNN_NUM_THREADS");
-  int wanted = text ? std::atoi(text) : 0;
-  threads = wanted > 0 ? std::min(wanted, max_threads) : std::min(available_cpus(), max_threads);
+  threads = num_threads_of_environment();
+  if (threads == 0) threads = std::min(available_cpus(), max_threads);
   default_threads.store(threads, std::memory_order_relaxed);
+  return threads;
+}
+
+int num_threads_of_environment() {
+  const char* text = std::getenv("FASTNN_NUM_THREADS");
+  if (!text || !*text) return 0;
+  const char* end = text + std::strlen(text);
+  int threads = 0;
+  auto [read, error] = std::from_chars(text, end, threads);
+  if (error != std::errc() || read != end || threads < 1 || threads > max_threads)
+    raise<ValueError>("FASTNN_NUM_THREADS", "'", text, "' must be a whole number from 1 to ", max_threads);
   return threads;
 }
 

@@ -154,22 +154,32 @@ void a_team_without_memory_is_smaller_and_signals_stay_as_they_were() {
 }
 
 #ifdef __linux__
+// The masks of blocked signals of all threads but the main one.
+std::vector<uint64_t> blocked_by_workers() {
+  std::vector<uint64_t> masks;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    if (thread.path().filename() == std::to_string(getpid())) continue;
+    std::ifstream status(thread.path() / "status");
+    for (std::string word; status >> word;)
+      if (uint64_t mask; word == "SigBlk:" && status >> std::hex >> mask) masks.push_back(mask);
+  }
+  return masks;
+}
+
 void workers_leave_signals_to_the_main_thread_but_not_their_faults() {
   CHECK(holds_in_a_child([] {
     sum_on_team(3);
-    int workers = 0;
-    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
-      if (thread.path().filename() == std::to_string(getpid())) continue;
-      std::ifstream status(thread.path() / "status");
-      for (std::string word; status >> word;) {
-        uint64_t mask;
-        if (word != "SigBlk:" || !(status >> std::hex >> mask)) continue;
-        auto blocks = [=](int signal) { return (mask >> (signal - 1) & 1) != 0; };
-        workers += blocks(SIGINT) && blocks(SIGTERM) && !blocks(SIGSEGV) && !blocks(SIGBUS) && !blocks(SIGFPE) &&
-                   !blocks(SIGILL);
-      }
+    auto good = [](uint64_t mask) {
+      auto blocks = [=](int signal) { return (mask >> (signal - 1) & 1) != 0; };
+      return blocks(SIGINT) && blocks(SIGTERM) && !blocks(SIGSEGV) && !blocks(SIGBUS) && !blocks(SIGFPE) &&
+             !blocks(SIGILL);
+    };
+    for (int turn = 0; turn < 5000; ++turn) {  // a thread that has only just begun blocks all
+      std::vector<uint64_t> masks = blocked_by_workers();
+      if (masks.size() == 2 && good(masks[0]) && good(masks[1])) return true;
+      usleep(1000);
     }
-    return workers == 2;
+    return false;
   }));
 }
 #endif
