@@ -5,10 +5,15 @@
 namespace fastnn::eager {
 namespace {
 
+// What has more bits than its place in the counter would give the numbers of another.
+void require_counters(const Call& call, const Counter& counter) {
+  if (counter.purpose > 255) raise<ValueError>(call.op, "purpose = ", counter.purpose, " must be at most 255");
+  if (!(counter.step.value >= 0 && counter.step.value < 0x1p44) || std::floor(counter.step.value) != counter.step.value)
+    raise<ValueError>(call.op, "step = ", counter.step.value, " must be a whole number from 0 to 2**44 - 1");
+}
+
 void run(const Call& call, const Kernel<Random>& kernel, const View& out, double a, double b, const Counter& counter,
          const void* x) {
-  if (!(counter.step.value >= 0 && counter.step.value < 0x1p44) || std::floor(counter.step.value) != counter.step.value)
-    raise<ValueError>(call.op, "step = ", counter.step.value, " must be a whole number from 0 to 2**44");
   Random arguments{
       out.dtype, count_of(out), counter.seed, counter.purpose, place_of(call, counter.step), counter.ordinal, a, b,
       x,         out.data};
@@ -20,6 +25,7 @@ void run(const Call& call, const Kernel<Random>& kernel, const View& out, double
 void random(const Call& call, const Kernel<Random>& kernel, DType dtype, int rank, const int64_t* shape,
             std::initializer_list<Bound> bounds, const Counter& counter, Output& output) {
   if (!is_floating(dtype)) raise<TypeError>(call.op, "dtype = ", name_of(dtype), " must be float32 or float64");
+  require_counters(call, counter);
   for (const Bound& bound : bounds) require_finite(call, bound.name, bound.value);
   View out = output.place(call, dtype, rank, shape);
   require_contiguous(call, {out, "out"});
@@ -28,6 +34,7 @@ void random(const Call& call, const Kernel<Random>& kernel, DType dtype, int ran
 
 void dropout(const Call& call, Argument x, double p, const Counter& counter, Output& output) {
   require_dtype(call, x, {DType::float32, DType::float64});
+  require_counters(call, counter);
   if (!(p >= 0 && p <= 1)) raise<ValueError>(call.op, "p = ", p, " must be between 0 and 1");
   View out = output.place(call, x.view.dtype, x.view.rank, x.view.shape);
   require_contiguous(call, {out, "out"});
@@ -38,6 +45,7 @@ void dropout(const Call& call, Argument x, double p, const Counter& counter, Out
 
 void permutation(const Call& call, int64_t n, uint64_t seed, uint64_t epoch, Output& output) {
   if (n < 0) raise<ValueError>(call.op, "n = ", n, " must be at least 0");
+  if (epoch >> 44 != 0) raise<ValueError>(call.op, "epoch = ", epoch, " must be at most 2**44 - 1");
   View out = output.place(call, DType::int64, 1, &n);
   require_contiguous(call, {out, "out"});
   Permutation arguments{n, seed, epoch, reinterpret_cast<int64_t*>(out.data)};

@@ -104,7 +104,8 @@ def test_empty_gives_aligned_memory() -> None:
 def imported_with(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     program = "from fastnn import _core; print(_core.num_threads())"
     env = {name: value for name, value in os.environ.items() if not name.startswith("FASTNN_")} | environment
-    return subprocess.run([sys.executable, "-c", program], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
 def test_environment_says_how_many_threads(tmp_path: Path) -> None:
