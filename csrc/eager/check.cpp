@@ -80,8 +80,9 @@ void require_contiguous(const Call& call, const Argument& argument) {
                       ShapeOf(argument.view));
 }
 
-void require_finite(const Call& call, const char* name, double value) {
-  if (!std::isfinite(value)) raise<ValueError>(call.op, name, " = ", value, " must be finite");
+void require_finite(const Call& call, const char* name, double value, DType dtype) {
+  bool finite = dtype == DType::float32 ? std::isfinite(static_cast<float>(value)) : std::isfinite(value);
+  if (!finite) raise<ValueError>(call.op, name, " = ", value, " must be finite in ", name_of(dtype));
 }
 
 int require_axis(const Call& call, const View& x, int64_t axis) {

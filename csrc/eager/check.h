@@ -44,7 +44,8 @@ void require_shape(const Call& call, const Argument& argument, std::initializer_
                    const char* reason);
 void require_same_shape(const Call& call, const Argument& a, const Argument& b);
 void require_contiguous(const Call& call, const Argument& argument);
-void require_finite(const Call& call, const char* name, double value);
+// Of a scalar that is used in `dtype`.
+void require_finite(const Call& call, const char* name, double value, DType dtype);
 int require_axis(const Call& call, const View& x, int64_t axis);
 
 bool overlaps(const View& a, const View& b);

@@ -33,8 +33,6 @@ void require_equal_counts(const Call& call, const Integers& rows, const Integers
 void gather(const Call& call, Argument data, const Integers& indices, double divisor, std::optional<DType> dtype,
             Output& output) {
   require_rows_axis(call, data);
-  if (!std::isfinite(divisor) || divisor == 0)
-    raise<ValueError>(call.op, "divisor = ", divisor, " must be finite and not 0");
   DType from = data.view.dtype;
   bool divided = divisor != 1;
   DType to = dtype ? *dtype : from == DType::uint8 && divided ? DType::float32 : from;
@@ -43,6 +41,9 @@ void gather(const Call& call, Argument data, const Integers& indices, double div
                      " (only uint8 becomes float32 or float64)");
   if (divided && !is_floating(to))
     raise<TypeError>(call.op, "divisor = ", divisor, " needs a floating-point result, not ", name_of(to));
+  require_finite(call, "divisor", divisor, to);
+  if (divisor == 0 || (to == DType::float32 && static_cast<float>(divisor) == 0))
+    raise<ValueError>(call.op, "divisor = ", divisor, " must not be 0 in ", name_of(to));
   Buffer index_memory, memory;
   const int64_t* index = read_indices(call, indices, data.view.shape[0], index_memory);
   int64_t shape[max_rank];

@@ -41,8 +41,8 @@ void matmul(const Call& call, Argument a, Argument b, const MatmulOptions& optio
   require_rank(call, b, 2);
   require_dtype(call, a, {DType::float32, DType::float64});
   require_same_dtype(call, a, b);
-  require_finite(call, "alpha", options.alpha);
-  require_finite(call, "beta", options.beta);
+  require_finite(call, "alpha", options.alpha, a.view.dtype);
+  require_finite(call, "beta", options.beta, a.view.dtype);
   if (options.beta != 0 && !output.given) raise<ValueError>(call.op, "beta = ", options.beta, " needs out");
   Matrix left(a.view, options.transpose_a), right(b.view, options.transpose_b);
   if (left.columns != right.rows)

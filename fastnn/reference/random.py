@@ -63,7 +63,11 @@ def uniform(
     out: Array | None = None,
     num_threads: int | None = None,
 ) -> Array:
-    """Numbers from [low, high), each from its position under (seed, purpose, step, ordinal)."""
+    """Numbers from [low, high), each from its position under (seed, purpose, step, ordinal).
+
+    Where ``low + u * (high - low)`` is rounded up, it can be `high`, or the number after it. `low` above `high` is an
+    error, and so is a bound, or their difference, that `dtype` does not hold.
+    """
     _check_counters("uniform", purpose, step)
     real = np.dtype(dtype).type
     u = _uniform01(math.prod(shape), seed, purpose, step, ordinal, dtype == "float64")
@@ -85,7 +89,7 @@ def normal(
 ) -> Array:
     """Normally distributed numbers, by the inverse of the distribution function, computed in float64.
 
-    float32: of ``(word + 0.5) * 2**-32``; float64: of ``(53 bits + 0.5) * 2**-53``. (Wichura, algorithm AS 241, 1988.)
+    `std` is at least 0. float32: of ``(word + 0.5) * 2**-32``; float64: of ``(53 bits + 0.5) * 2**-53``. (Wichura, algorithm AS 241, 1988.)
     """
     from statistics import NormalDist
 

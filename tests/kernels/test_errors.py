@@ -193,6 +193,12 @@ def not_finite(kernel: str, arguments: dict[str, Any], *names: str) -> list[Any]
     return [row for name, v in bad for row in rows(kernel, {**arguments, name: v}, ValueError, rf"\b{name} = {v}")]
 
 
+def beyond_float32(kernel: str, arguments: dict[str, Any], *names: str) -> list[Any]:
+    """Finite as Python's floats are, not in the dtype that computes."""
+    words = r" = 1e\+39 must be finite in float32"
+    return [row for name in names for row in rows(kernel, {**arguments, name: 1e39}, ValueError, rf"\b{name}{words}")]
+
+
 sgd = {"param": ones(2), "grad": ones(2), "velocity": ones(2), "lr": 0.1, "momentum": 0.5}
 drawn = {"shape": (2,), "seed": 1}
 
@@ -205,6 +211,19 @@ VALUES = [
     *not_finite("dropout", {"x": a23, "seed": 1}, "p"),
     *not_finite("gather", {"data": a23, "indices": target}, "divisor"),
     *not_finite(both.split()[0], {"logits": a23, "target": target}, "label_smoothing"),
+    *beyond_float32("sgd_update", sgd, "lr", "momentum", "dampening", "weight_decay"),
+    *beyond_float32("adam_update", adam, "lr", "eps", "weight_decay"),
+    *beyond_float32("matmul", {"a": a23, "b": a34}, "alpha"),
+    *beyond_float32("matmul", {"a": a23, "b": a34, "out": ones(2, 4)}, "beta"),
+    *beyond_float32("uniform", drawn, "low", "high"),
+    *beyond_float32("normal", drawn, "mean", "std"),
+    *beyond_float32("gather", {"data": a23, "indices": target}, "divisor"),
+    *rows("gather", {"data": a23, "indices": target, "divisor": 1e-50}, ValueError, r"\bdivisor = 1e-50\b.*float32"),
+    *rows("uniform", {**drawn, "low": -3e38, "high": 3e38}, ValueError, r"\bhigh - low = 6e\+38 .*float32"),
+    *rows("uniform", {**drawn, "low": 1.0, "high": 0.5}, ValueError, r"\blow = 1 .*\bhigh = 0.5"),
+    *rows("normal", {**drawn, "std": -0.5}, ValueError, r"\bstd = -0.5 .*at least 0"),
+    *rows("adam_update", {**adam, "lr": 1e38, "correction1": 1e-3}, ValueError, r"\blr / correction1 = 1e\+41 "),
+    *rows("adam_update", {**adam, "correction2": 1e-80}, ValueError, r"\b1 / sqrt\(correction2\) = 1e\+40 "),
     *rows("sgd_update", {**sgd, "momentum": -0.1}, ValueError, r"\bmomentum = -0.1\b"),
     *rows("sgd_update", {**sgd, "weight_decay": -1.0}, ValueError, r"\bweight_decay = -1\b"),
     *rows("adam_update", {**adam, "beta1": 1.0}, ValueError, r"\bbeta1 = 1\b"),

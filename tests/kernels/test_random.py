@@ -52,6 +52,13 @@ def test_every_counter_counts(counter: dict[str, int]) -> None:
         assert (kernel((1000,), **here) == kernel((1000,), **there)).mean() < 0.01
 
 
+def test_uniform_numbers_stay_within_a_rounding_of_their_bounds() -> None:
+    for low, high in [(0.1, 0.3), (-3e38, 0.4e38), (1.0, 1.0), (1.0, 1 + 2**-30)]:
+        u = kernels.uniform((N,), low=low, high=high, seed=5)
+        assert u.min() >= np.float32(low)
+        assert u.max() <= np.nextafter(np.float32(high), np.float32(np.inf))
+
+
 @pytest.mark.parametrize("module", [kernels, reference], ids=["native", "reference"])
 def test_counter_that_does_not_fit_is_refused(module: ModuleType) -> None:
     """Cut short, it would give the numbers of another."""
