@@ -1,6 +1,7 @@
 #include "eager/check.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 
@@ -106,6 +107,20 @@ bool overlaps(const View& a, const View& b) {
   };
   Extent x = extent(a), y = extent(b);
   return x.first < y.last && y.first < x.last;
+}
+
+bool overlaps_itself(const View& view) {
+  if (count_of(view) == 0) return false;
+  auto extent = [&](int axis) { return std::abs(view.strides[axis]) * (view.shape[axis] - 1); };
+  for (int i = 0; i < view.rank; ++i) {
+    if (view.shape[i] == 1) continue;
+    // A step along an axis must lead out of all that the axes of smaller steps reach.
+    int64_t reached = 0;
+    for (int j = 0; j < view.rank; ++j)
+      if (j != i && std::abs(view.strides[j]) <= std::abs(view.strides[i])) reached += extent(j);
+    if (std::abs(view.strides[i]) <= reached) return true;
+  }
+  return false;
 }
 
 void require_apart(const Call& call, const View& out, std::initializer_list<const Argument*> operands) {

@@ -49,6 +49,8 @@ void require_finite(const Call& call, const char* name, double value, DType dtyp
 int require_axis(const Call& call, const View& x, int64_t axis);
 
 bool overlaps(const View& a, const View& b);
+// Whether elements of a view may share memory, as those of a broadcast axis or of a sliding window do.
+bool overlaps_itself(const View& view);
 // Rejects an `out` that shares memory with an operand.
 void require_apart(const Call& call, const View& out, std::initializer_list<const Argument*> operands);
 

@@ -3,6 +3,7 @@
 Operands of every case in every layout; results into `out`; operands and results that overlap.
 """
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -277,6 +278,33 @@ def test_out_that_does_not_fit_is_refused(case: Case) -> None:
     if result.size > 1:
         one_place = np.lib.stride_tricks.as_strided(fitting, result.shape, (0,) * result.ndim, writeable=True)
         refused(case, call, "out", out=one_place)
+
+
+def windows(shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    """int64 with strides in elements."""
+    memory = np.zeros(100, np.int64)[50:]
+    return np.lib.stride_tricks.as_strided(memory, shape, [8 * step for step in strides], writeable=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides"), [((4, 4), (1, 1)), ((4, 3), (2, 1)), ((3, 4), (-3, 1)), ((2, 3, 4), (9, 3, 1)), ((2,), (0,))]
+)
+def test_out_whose_elements_share_memory_is_refused(shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
+    """Threads that write one element at once would race."""
+    a, out = np.arange(math.prod(shape)).reshape(shape), windows(shape, strides)
+    with pytest.raises(ValueError, match=r"^\[add\] out has elements that share memory"):
+        kernels.add(a, a, out=out)
+    assert not out.any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides"),
+    [((4, 4), (1, 4)), ((3, 4), (-4, 1)), ((2, 3, 4), (2, 16, 4)), ((1, 3), (0, 1)), ((0, 2), (0, 0))],
+)
+def test_out_whose_elements_stand_apart_is_filled(shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
+    a, out = np.arange(math.prod(shape)).reshape(shape), windows(shape, strides)
+    kernels.add(a, a, out=out)
+    assert np.array_equal(out, a + a)
 
 
 def overlapping(x: Array, result: Array) -> tuple[Array, Array]:
