@@ -85,7 +85,7 @@ void pick(const Call& call, Argument x, const Integers& rows, const Integers& co
   require_equal_counts(call, rows, columns);
   Buffer row_memory, column_memory;
   const int64_t* row = read_indices(call, rows, x.view.shape[0], row_memory);
-  const int64_t* column = read_indices(call, columns, x.view.shape[1], column_memory);
+  const int64_t* column = read_indices(call, columns, x.view.shape[1], column_memory, "columns");
   View out = output.place(call, x.view.dtype, 1, &rows.count);
   require_contiguous(call, {out, "out"});
   require_apart(call, out, {&x});
@@ -106,7 +106,7 @@ void pick_backward(const Call& call, Argument grad, const Integers& rows, const 
   checked_multiply(call.op, num_rows, num_columns);
   Buffer row_memory, column_memory, memory;
   const int64_t* row = read_indices(call, rows, num_rows, row_memory);
-  const int64_t* column = read_indices(call, columns, num_columns, column_memory);
+  const int64_t* column = read_indices(call, columns, num_columns, column_memory, "columns");
   int64_t shape[] = {num_rows, num_columns};
   View out = output.place(call, grad.view.dtype, 2, shape);
   require_contiguous(call, {out, "out"});

@@ -89,7 +89,8 @@ def normal(
 ) -> Array:
     """Normally distributed numbers, by the inverse of the distribution function, computed in float64.
 
-    `std` is at least 0. float32: of ``(word + 0.5) * 2**-32``; float64: of ``(53 bits + 0.5) * 2**-53``. (Wichura, algorithm AS 241, 1988.)
+    float32: of ``(word + 0.5) * 2**-32``; float64: of ``(53 bits + 0.5) * 2**-53``. (Wichura, algorithm AS 241, 1988.)
+    A `std` below 0 is an error.
     """
     from statistics import NormalDist
 
