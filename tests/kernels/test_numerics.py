@@ -3,12 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fastnn import kernels
+from fastnn import kernels, reference
 from kernels.bounds import WIDE
 from kernels.comparing import same_bits, worst
 from kernels.sampling import Array
@@ -207,6 +208,21 @@ def test_cross_entropy_of_special_values(kernel: str, dtype: str) -> None:
     assert (grad[0] == 0).all()
     confident, _ = losses(np.array([[1e4, 0], [0, 1e4]], dtype), np.array([0, 0]))
     assert confident.tolist() == [0, 1e4]
+
+
+@floats
+@pytest.mark.parametrize("module", [kernels, reference], ids=["native", "reference"])
+@pytest.mark.parametrize("classes", [5, 50])
+def test_weight_of_zero_hides_an_infinite_loss_and_no_nan(module: ModuleType, classes: int, dtype: str) -> None:
+    weight, none, label = np.ones(classes, dtype), np.zeros((1, classes), dtype), np.array([3])
+    weight[3] = 0
+    smoothed = {"weight": none[0], "label_smoothing": 0.1}
+    for target, options in [(label, {"weight": weight}), (label, smoothed), (none, {})]:
+        for value, expected in [(nan, nan), (inf, nan), (-inf, 0)]:
+            logits = row(dtype, classes, p3=value)
+            loss, grad = module.cross_entropy_with_grad(logits, target, reduction="none", **options)
+            assert np.array_equal(loss, [expected], equal_nan=True)
+            assert np.array_equal(grad, np.full_like(logits, expected), equal_nan=True)
 
 
 @floats
