@@ -132,6 +132,7 @@ SHAPES = [
     *rows("relu_backward sigmoid_backward tanh_backward", {"grad": ones(2), "y": ones(3)}, ValueError, r"\bgrad\b"),
     *rows("softmax_backward log_softmax_backward", {"grad": ones(1, 3), "y": a23}, ValueError, r"\bgrad\b.*\by\b"),
     *rows("cast", {"x": a23, "shape": (3, 3)}, ValueError, r"\bx\b.*\(2, 3\).*\(3, 3\)"),
+    *rows("cast", {"x": a23, "out": ones()}, ValueError, r"\bx\b.*\(2, 3\).*\(\)"),
     *rows("cast", {"x": a23, "shape": (3,)}, ValueError, r"\bx\b.*\(3,\)"),
     *rows(both, {"logits": a23, "target": labels(0, 1, 2)}, ValueError, r"\btarget\b.*\b3\b.*\b2\b"),
     *rows(both, {"logits": a23, "target": labels(0, 1)[:, None]}, ValueError, r"\btarget\b"),

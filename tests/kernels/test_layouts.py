@@ -7,12 +7,13 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fastnn import kernels
+from fastnn import kernels, reference
 from kernels.cases import CASES, Call, Case
 from kernels.comparing import same_bits
 from kernels.sampling import Array
@@ -265,19 +266,30 @@ def test_strided_out_is_filled_or_refused(case: Case, layout: Callable[[Array], 
 def test_out_that_does_not_fit_is_refused(case: Case) -> None:
     call = case.seeded(large=True)
     (result,) = case.run(kernels, call)
+    if case.kernel == "cast":  # what it is not told, it takes from out
+        call.scalars.update(dtype=str(result.dtype), shape=result.shape)
     fitting = np.full(result.shape, 77, result.dtype)
     refused(case, call, "out", out=read_only(fitting))
     refused(case, call, "out", out=byte_swapped(fitting.astype("int64" if fitting.itemsize == 1 else fitting.dtype)))
     refused(case, call, "out", out=fitting.astype("uint16"))
-    if case.kernel == "cast":  # makes what out says, if x broadcasts to it
-        refused(case, call, "x", out=np.full((), 77, result.dtype))
-    else:
-        refused(case, call, "out", out=np.zeros(result.shape, unlike(result.dtype)))
-        refused(case, call, "out", out=np.full((1, *result.shape), 77, result.dtype))
-        refused(case, call, "out", out=np.full((*result.shape, 2), 77, result.dtype))
+    refused(case, call, "out", out=np.zeros(result.shape, unlike(result.dtype)))
+    refused(case, call, "out", out=np.full((1, *result.shape), 77, result.dtype))
+    refused(case, call, "out", out=np.full((*result.shape, 2), 77, result.dtype))
     if result.size > 1:
         one_place = np.lib.stride_tricks.as_strided(fitting, result.shape, (0,) * result.ndim, writeable=True)
         refused(case, call, "out", out=one_place)
+
+
+@pytest.mark.parametrize("module", [kernels, reference], ids=["native", "reference"])
+def test_cast_makes_what_it_is_told_and_takes_the_rest_from_out(module: ModuleType) -> None:
+    x, out = np.arange(3), np.zeros((2, 3), "float32")
+    for said in ({}, {"dtype": "float32"}, {"shape": (2, 3)}):
+        assert module.cast(x, out=out, **said) is out
+        assert same_bits(out, np.array([[0, 1, 2]] * 2, "float32"))
+    with pytest.raises(TypeError, match=r"^\[cast\] out is float32 but the result is int64"):
+        module.cast(x, dtype="int64", out=out)
+    with pytest.raises(ValueError, match=r"^\[cast\] out has shape \(2, 3\) but the result has \(1, 3\)"):
+        module.cast(x, shape=(1, 3), out=out)
 
 
 def windows(shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
