@@ -115,8 +115,8 @@ def cast(
     y = np.broadcast_to(x, like.shape if shape is None else shape)
     with np.errstate(invalid="ignore"):
         y = y.astype(like.dtype if dtype is None else np.dtype(dtype), order="C")
-    if y.dtype != like.dtype and out is not None:
+    if out is not None and y.dtype != out.dtype:
         raise TypeError(f"[cast] out is {out.dtype} but the result is {y.dtype}")
-    if y.shape != like.shape and out is not None:
+    if out is not None and y.shape != out.shape:
         raise ValueError(f"[cast] out has shape {out.shape} but the result has {y.shape}")
     return give(y, out)
