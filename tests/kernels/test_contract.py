@@ -115,8 +115,12 @@ def test_environment_says_how_many_threads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", ["0", "-1", "257", "99999999999", "2.5", "4 threads", " 4", "many"])
 def test_environment_with_a_bad_number_of_threads_is_refused_at_import(bad: str, tmp_path: Path) -> None:
-    message = f"ValueError: [FASTNN_NUM_THREADS] '{bad}' must be a whole number from 1 to 256"
+    message = f"ImportError: [FASTNN_NUM_THREADS] '{bad}' must be a whole number from 1 to 256"
     assert message in imported_with(tmp_path, FASTNN_NUM_THREADS=bad).stderr
+
+
+def test_environment_with_an_unknown_instruction_set_is_refused_at_import(tmp_path: Path) -> None:
+    assert "ImportError: [FASTNN_ISA] 'avx1024' cannot run here" in imported_with(tmp_path, FASTNN_ISA="avx1024").stderr
 
 
 def test_number_of_threads_is_kept() -> None:
