@@ -79,6 +79,17 @@ void a_product_is_right_on_every_thread_count() {
   CHECK(std::fabs(c[3 * n + 7] - exact) <= static_cast<double>(k) * 0x1p-24 * static_cast<double>(k));
 }
 
+void a_product_of_few_rows_packs_panel_by_panel() {
+  const int64_t m = 8, n = 2048, k = 2048;
+  std::vector<float> x(m * k), weight(n * k), y(m * n);
+  Product product{DType::float32, m, n, k, x.data(), k, 1, weight.data(), 1, k,
+                  y.data(),       n, 1, 0, nullptr,  Activation::none};
+  Work work = kernels().linear.work(product);
+  CHECK(work.workspace == 0);
+  CHECK(work.scratch < 256 * 1024);
+  CHECK(work.items[1] > 1);
+}
+
 void errors_name_the_operation_and_the_argument() {
   std::vector<float> a(6), b(6), c(4);
   std::string message = message_of<ValueError>([&] {
@@ -259,6 +270,7 @@ void memory_is_aligned_and_comes_back() {
 
 int main() {
   a_product_is_right_on_every_thread_count();
+  a_product_of_few_rows_packs_panel_by_panel();
   errors_name_the_operation_and_the_argument();
   every_item_runs_once_whoever_calls();
   a_forked_child_has_a_team_of_its_own();
