@@ -82,8 +82,8 @@ void a_product_is_right_on_every_thread_count() {
 void a_product_of_few_rows_packs_panel_by_panel() {
   const int64_t m = 8, n = 2048, k = 2048;
   std::vector<float> x(m * k), weight(n * k), y(m * n);
-  Product product{DType::float32, m, n, k, x.data(), k, 1, weight.data(), 1, k,
-                  y.data(),       n, 1, 0, nullptr,  Activation::none};
+  Product product{DType::float32,  m, n, k, x.data(), k, 1, weight.data(), 1, k, y.data(), n, 1, 0, nullptr,
+                  Activation::none};
   Work work = kernels().linear.work(product);
   CHECK(work.workspace == 0);
   CHECK(work.scratch < 256 * 1024);

@@ -1,5 +1,5 @@
-// Runs every_float.cpp, which is compiled for the instruction set FASTNN_ISA, where this CPU has it. This file is compiled
-// for any CPU, so that the question can be asked.
+// Runs every_float.cpp, which is compiled for the instruction set FASTNN_ISA, where this CPU has it. This file is
+// compiled for any CPU, so that the question can be asked.
 #include <cstdio>
 
 #include "kernels/dispatch.h"
