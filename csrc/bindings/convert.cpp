@@ -203,9 +203,9 @@ View Result::place(const Call& call, DType dtype, int rank, const int64_t* shape
   for (int i = 0; same && i < rank; ++i) same = view.shape[i] == shape[i];
   if (!same) raise<ValueError>(call.op, "out has shape ", ShapeOf(view), " but the result has ", ShapeOf(shape, rank));
   require_writable(call, "out", array);
-  // Broadcasting makes views whose elements coincide.
-  for (int i = 0; i < rank && count_of(view) > 0; ++i)
-    if (view.strides[i] == 0 && view.shape[i] > 1) raise<ValueError>(call.op, "out has elements that share memory");
+  if (overlaps_itself(view))
+    raise<ValueError>(call.op, "out has elements that share memory: its shape is ", ShapeOf(view),
+                      ", its strides in elements ", ShapeOf(view.strides, rank));
   return view;
 }
 

@@ -138,16 +138,12 @@ void bind_elementwise(py::module_& m) {
          const OptionalArray& out, Threads threads) {
         Call call = make_call("cast", threads);
         Argument from = argument(call, "x", x);
-        if (out) {  // out says what to make; dtype and shape have nothing to add
-          Result result(out);
-          View to = argument(call, "out", *out).view;
-          eager::cast(call, from, to.dtype, to.rank, to.shape, result);
-          return result.take();
-        }
-        Result result;
+        Result result(out);
+        // What is not said is as in out, or else as in x.
+        View like = out ? argument(call, "out", *out).view : from.view;
         std::vector<int64_t> sides =
-            shape ? shape_of(call, *shape) : std::vector<int64_t>(from.view.shape, from.view.shape + from.view.rank);
-        DType to = dtype.is_none() ? from.view.dtype : dtype_of(call, dtype);
+            shape ? shape_of(call, *shape) : std::vector<int64_t>(like.shape, like.shape + like.rank);
+        DType to = dtype.is_none() ? like.dtype : dtype_of(call, dtype);
         eager::cast(call, from, to, static_cast<int>(sides.size()), sides.data(), result);
         return result.take();
       },

@@ -38,7 +38,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   using namespace fastnn::bindings;
   m.doc() = "The native kernels of fastnn. Use them as fastnn.kernels, which documents each.";
   py::register_local_exception_translator(translate_error);
-  kernels();  // An unknown FASTNN_ISA is an error at import, not in the middle of training.
+  // What the environment says wrong is an error at import, not in the middle of training.
+  kernels();
+  num_threads_of_environment();
   bind_elementwise(m);
   bind_training(m);
   bind_program(m);

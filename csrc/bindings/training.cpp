@@ -235,8 +235,7 @@ void bind_indexing(py::module_& m) {
 }
 
 void bind_random(py::module_& m) {
-  auto random = [&m](const char* name, const char* first, const char* second, double a, double b,
-                     Kernel<Random> KernelTable::* kernel) {
+  auto random = [&m](const char* name, const char* first, const char* second, decltype(eager::uniform)* entry) {
     m.def(
         name,
         [=](const std::vector<int64_t>& shape, double first_value, double second_value, uint64_t seed, uint32_t purpose,
@@ -244,16 +243,16 @@ void bind_random(py::module_& m) {
           Call call = make_call(name, threads);
           Result result(out);
           std::vector<int64_t> sides = shape_of(call, shape);
-          eager::random(call, kernels().*kernel, dtype_of(call, dtype), static_cast<int>(sides.size()), sides.data(),
-                        {{first, first_value}, {second, second_value}}, {seed, purpose, step, ordinal}, result);
+          entry(call, dtype_of(call, dtype), static_cast<int>(sides.size()), sides.data(), first_value, second_value,
+                {seed, purpose, step, ordinal}, result);
           return result.take();
         },
-        py::arg("shape"), py::kw_only(), py::arg(first) = a, py::arg(second) = b, py::arg("seed"),
+        py::arg("shape"), py::kw_only(), py::arg(first) = 0.0, py::arg(second) = 1.0, py::arg("seed"),
         py::arg("purpose") = 0, py::arg("step") = Number{0}, py::arg("ordinal") = 0, py::arg("dtype") = "float32",
         FASTNN_OUT);
   };
-  random("uniform", "low", "high", 0.0, 1.0, &KernelTable::uniform);
-  random("normal", "mean", "std", 0.0, 1.0, &KernelTable::normal);
+  random("uniform", "low", "high", eager::uniform);
+  random("normal", "mean", "std", eager::normal);
 
   m.def(
       "dropout",

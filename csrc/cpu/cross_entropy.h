@@ -3,14 +3,16 @@
 // With m, e and s of row i as in softmax.h, L = log(s), p = e (1 / s), t the label and D the denominator:
 //   D     the sum of weight[t] over the rows that are not ignored, or their number; n for probabilities; 1 unless mean
 //   labels without smoothing
-//     loss  L - (x_t - m), times weight[t]; 0 where weight[t] is 0
+//     loss  L - (x_t - m), times weight[t]
 //     grad  (p - [t]) g  with [t] = 1 at the label, else 0;  g = weight[t] / D
 //   smoothing or probabilities
 //     q     (1 - smoothing) [t] + smoothing / classes, or fma(1 - smoothing, target, smoothing / classes); times weight
-//     loss  sum of q (L - (x - m)); terms where q is 0 are 0
+//     loss  sum of q (L - (x - m))
 //     grad  fma(p, Q, -q) g  with g = 1 / D and Q, the sum of q, made as
 //           fma(1 - smoothing, weight[t] or the sum of target weight, smoothing / classes times the sum of weight)
-// An ignored row has loss 0 and gradient 0, whatever its logits. Sums are the sixteen-lane folds of reduce.h.
+// What is multiplied by a weight or a q of 0 is s instead, so that an infinite loss counts for nothing there and a row
+// of NaN stays one. An ignored row has loss 0 and gradient 0, whatever its logits. Sums are the sixteen-lane folds of
+// reduce.h.
 //
 // Why it is fast: see softmax.h. The gradient is made while the exponentials are in registers (up to sixteen classes,
 // lanes are rows) or in cache, and no logarithm is ever taken of a softmax.
@@ -96,7 +98,7 @@ void plain_short_rows(const CrossEntropyCall<T>& call, int64_t begin, int64_t en
     for (int c = 0; c < columns; ++c) target = label == c ? e.v[c] : target;
     const Vec<T> s = exponentials(e, e, columns);
     const Vec<T> loss = vlog<T>(s) - target;
-    store(call.losses + begin + row, weight == T{0} ? Vec<T>{} : weight * loss, count);
+    store(call.losses + begin + row, weight * (weight == T{0} ? s : loss), count);
     if (!call.grad) return;
     const Vec<T> scale = T{1} / s, weighted = call.weight ? weight / call.denominator : splat(g_of_one);
     const Vec<T> g = label < 0 ? Vec<T>{} : weighted;  // also where the denominator is 0
@@ -141,7 +143,7 @@ void general_short_rows(const CrossEntropyCall<T>& call, int64_t begin, int64_t 
     subtract_max(shifted, columns);
     const Vec<T> s = exponentials(shifted, e, columns);
     const Vec<T> log_s = vlog<T>(s), total = fma<T>(splat(call.rest), of_target, of_share), scale = T{1} / s;
-    for (int c = 0; c < columns; ++c) shifted.v[c] = q.v[c] == T{0} ? Vec<T>{} : q.v[c] * (log_s - shifted.v[c]);
+    for (int c = 0; c < columns; ++c) shifted.v[c] = q.v[c] * (q.v[c] == T{0} ? s : log_s - shifted.v[c]);
     store(call.losses + begin + row, sum_of(shifted, columns), count);
     if (!call.grad) return;
     for (int c = 0; c < columns; ++c) shifted.v[c] = fma<T>(e.v[c] * scale, total, -q.v[c]) * g;
@@ -168,7 +170,7 @@ T plain_long_row(const CrossEntropyCall<T>& call, int64_t row) {
   } else {
     s = sum_of_exponentials(x, classes, max, [](int64_t, Vec<T>, auto) {});
   }
-  return weight == 0 ? T{0} : weight * (vlog<T>(splat(s))[0] - shifted);
+  return weight * (weight == 0 ? s : vlog<T>(splat(s))[0] - shifted);
 }
 
 // Smoothing or probabilities, more classes.
@@ -195,7 +197,7 @@ T general_long_row(const CrossEntropyCall<T>& call, int64_t row) {
   const T log_s = vlog<T>(splat(s))[0];
   const T loss = fold_row<T, Sum<T>>(classes, [&](int64_t i, auto count) {
     const Vec<T> q = q_at(i, count);
-    return existing<T>(q == T{0} ? Vec<T>{} : q * (log_s - (load(x + i, count, T{0}) - max)), count);
+    return existing<T>(q * (q == T{0} ? splat(s) : log_s - (load(x + i, count, T{0}) - max)), count);
   });
   if (grad) {
     const T of_target = label >= 0 ? (call.weight ? call.weight[label] : T{1})

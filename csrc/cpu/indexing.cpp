@@ -77,17 +77,18 @@ struct Reciprocal {
 
 // Calls copy(row of data, row of out) for the rows [begin, end) of out.
 template <class From, class To, class Copy>
-FASTNN_INLINE void each_row(const Gather& g, int64_t width, int64_t begin, int64_t end, Copy copy) {
-  const From* data = static_cast<const From*>(g.data);
-  To* out = static_cast<To*>(g.out);
-  const int64_t bytes = width * static_cast<int64_t>(sizeof(From));
-  const int64_t ahead = at_most(16, ceil_div(prefetched, at_least(bytes, 1)));
+FASTNN_INLINE void each_row(const Gather& g, int64_t begin, int64_t end, Copy copy) {
+  const std::byte* data = static_cast<const std::byte*>(g.data);
+  std::byte* out = static_cast<std::byte*>(g.out);
+  const int64_t from_bytes = g.width * item_size(g.data_dtype), to_bytes = g.width * item_size(g.out_dtype);
+  const int64_t stride = g.stride * item_size(g.data_dtype);
+  const int64_t ahead = at_most(16, ceil_div(prefetched, at_least(from_bytes, 1)));
   for (int64_t i = begin; i < end; ++i) {
     if (i + ahead < end) {
-      const std::byte* next = reinterpret_cast<const std::byte*>(data + g.indices[i + ahead] * width);
-      for (int64_t b = 0; b < at_most(bytes, prefetched); b += line) __builtin_prefetch(next + b);
+      const std::byte* next = data + g.indices[i + ahead] * stride;
+      for (int64_t b = 0; b < at_most(from_bytes, prefetched); b += line) __builtin_prefetch(next + b);
     }
-    copy(data + g.indices[i] * width, out + i * width);
+    copy(reinterpret_cast<const From*>(data + g.indices[i] * stride), reinterpret_cast<To*>(out + i * to_bytes));
   }
 }
 
@@ -104,7 +105,7 @@ template <class T, class From, class Quotient>
 void gather_divided(const Gather& g, int64_t begin, int64_t end, Quotient quotient) {
   const int64_t width = g.width;
   const T divisor = static_cast<T>(g.divisor);
-  each_row<From, T>(g, width, begin, end, [=](const From* from, T* to) {
+  each_row<From, T>(g, begin, end, [=](const From* from, T* to) {
     int64_t c = 0;
     for (; c + lanes<T> <= width; c += lanes<T>) store(to + c, quotient(load_as<T>(from + c)));
     if (c == width) return;
@@ -128,14 +129,15 @@ void gather_as(const Gather& g, int64_t begin, int64_t end) {
   else gather_divided<T, uint8_t>(g, begin, end, division);
 }
 
-// Rows of one Unit.
-template <class Unit>
+// Rows of so many bytes, each by one move.
+template <int bytes>
 void gather_units(const Gather& g, int64_t begin, int64_t end) {
-  each_row<Unit, Unit>(g, 1, begin, end, [](const Unit* from, Unit* to) { __builtin_memcpy(to, from, sizeof(Unit)); });
+  each_row<std::byte, std::byte>(g, begin, end,
+                                 [](const std::byte* from, std::byte* to) { __builtin_memcpy(to, from, bytes); });
 }
 
 void gather_bytes(const Gather& g, int64_t bytes, int64_t begin, int64_t end) {
-  each_row<uint8_t, uint8_t>(g, bytes, begin, end, [=](const uint8_t* from, uint8_t* to) {
+  each_row<uint8_t, uint8_t>(g, begin, end, [=](const uint8_t* from, uint8_t* to) {
     if (bytes < vector_bytes) {
       __builtin_memcpy(to, from, static_cast<size_t>(bytes));
       return;
@@ -160,9 +162,9 @@ void gather_run(const Gather& g, int, int64_t first, int64_t last, std::byte*, s
     if (g.out_dtype == DType::float32) gather_as<float>(g, begin, end);
     else gather_as<double>(g, begin, end);
   } else if (bytes == 4) {
-    gather_units<uint32_t>(g, begin, end);
+    gather_units<4>(g, begin, end);
   } else if (bytes == 8) {
-    gather_units<uint64_t>(g, begin, end);
+    gather_units<8>(g, begin, end);
   } else {
     gather_bytes(g, bytes, begin, end);
   }
@@ -196,8 +198,7 @@ void scatter_add_run(const ScatterAdd& s, int, int64_t first, int64_t last, std:
   for (int64_t item = first; item < last; ++item) {
     const int64_t begin = item * strip, end = at_most(begin + strip, s.width);
     if (s.dtype == DType::float32) scatter_strip<float>(s, begin, end);
-    else if (s.dtype == DType::float64) scatter_strip<double>(s, begin, end);
-    else scatter_strip<int64_t>(s, begin, end);
+    else scatter_strip<double>(s, begin, end);
   }
 }
 
@@ -206,12 +207,15 @@ void scatter_add_run(const ScatterAdd& s, int, int64_t first, int64_t last, std:
 constexpr int64_t pick_block = 1024;     // elements of an item
 constexpr int64_t zero_block = 1 << 16;  // bytes of an item
 
+FASTNN_INLINE int64_t place_of(const Pick& p, int64_t i) {
+  return p.row_indices[i] * p.row + p.column_indices[i] * p.column;
+}
+
 template <class Unit>
 void pick_units(const Pick& p, int64_t begin, int64_t end) {
   const Unit* x = static_cast<const Unit*>(p.x);
   Unit* out = static_cast<Unit*>(p.out);
-  for (int64_t i = begin; i < end; ++i)
-    __builtin_memcpy(out + i, x + (p.row_indices[i] * p.columns + p.column_indices[i]), sizeof(Unit));
+  for (int64_t i = begin; i < end; ++i) __builtin_memcpy(out + i, x + place_of(p, i), sizeof(Unit));
 }
 
 Work pick_work(const Pick& p) { return {1, {ceil_div(p.count, pick_block), 0, 0}, {3.0 * pick_block, 0, 0}, 0, 0}; }
@@ -229,7 +233,7 @@ template <class T>
 void pick_add(const Pick& p) {
   const T* grad = static_cast<const T*>(p.x);
   T* out = static_cast<T*>(p.out);
-  for (int64_t i = 0; i < p.count; ++i) out[p.row_indices[i] * p.columns + p.column_indices[i]] += grad[i];
+  for (int64_t i = 0; i < p.count; ++i) out[place_of(p, i)] += grad[i];
 }
 
 // Zeros first, in blocks; then the additions, which keep their order as one item.
@@ -245,10 +249,8 @@ void pick_backward_run(const Pick& p, int phase, int64_t first, int64_t last, st
                      static_cast<size_t>(end - first * zero_block));
   } else if (p.dtype == DType::float32) {
     pick_add<float>(p);
-  } else if (p.dtype == DType::float64) {
-    pick_add<double>(p);
   } else {
-    pick_add<int64_t>(p);
+    pick_add<double>(p);
   }
 }
 

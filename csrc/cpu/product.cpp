@@ -10,6 +10,7 @@
 // step loads one short row of b and multiplies it by `height` broadcast elements of a, so that two multiply-adds
 // start every cycle. Around it stand the loops of Goto and van de Geijn ("Anatomy of high-performance matrix
 // multiplication", 2008): b is packed once into panels that stay in L1 while a's packed block, in L2, passes by.
+// Where one block of rows is all there is, each panel is packed just before it is read, and never leaves L1.
 // The lanes run along the side that costs less (`swapped`). A row-major a that few panels of b meet is not packed but
 // read where it stands. What follows the sum is done strip by strip, while a strip of c is in L1.
 #include "cpu/pack.h"
@@ -31,6 +32,7 @@ struct Plan {
   bool swapped;  // lanes along m: the tile computes the transpose of c
   bool direct;   // full panels of b are read where they stand
   bool direct_a;
+  bool ahead;  // the others are packed by a phase of their own; else by the one item that reads them
   int64_t rows, columns, k;
   const T *a, *b;
   int64_t a_row, a_k, b_column, b_k;
@@ -38,24 +40,30 @@ struct Plan {
   int64_t row_blocks, column_blocks;  // items of the product's phase
 
   // Row panels differ in height by one at most: 256 rows are 19 panels of 13 or 14, not 18 and a rest of 4.
-  int64_t first_row(int64_t panel) const { return panel * rows / row_panels; }
+  int64_t first_row(int64_t panel) const { return first_of(panel, rows, row_panels); }
   int64_t depth(int64_t c) const { return at_most(chunk, k - c * chunk); }
   T* panel(std::byte* workspace, int64_t c, int64_t p) const {
-    return reinterpret_cast<T*>(workspace) + c * chunk * packed_panels() * tile_width<T> + p * depth(c) * tile_width<T>;
+    return reinterpret_cast<T*>(workspace) + c * chunk * column_panels * tile_width<T> + p * depth(c) * tile_width<T>;
   }
-  // Read in place, only a last panel that is not full width is packed, as number 0.
-  int64_t packed_panels() const { return direct ? (columns % tile_width<T> != 0) : column_panels; }
+  void pack_b(T* to, int64_t c, int64_t p) const {
+    int64_t left = p * tile_width<T>;
+    pack(to, tile_width<T>, b + left * b_column + c * chunk * b_k, b_column, b_k,
+         static_cast<int>(at_most(tile_width<T>, columns - left)), depth(c));
+  }
 };
+
+// Of an element, read from afar or packed.
+constexpr double nanoseconds_to_pack = 0.15;
 
 template <class T>
 Plan<T> make_plan(const Product& p) {
   Plan<T> plan{};
   constexpr int64_t width = tile_width<T>;
   // In lanes times steps of k: multiplying a panel, and packing it where its lanes are not neighbours already.
-  auto cost = [](int64_t along_lanes, int64_t other, int64_t lane_stride) {
+  auto effort = [](int64_t along_lanes, int64_t other, int64_t lane_stride) {
     return ceil_div(along_lanes, lanes<T>) * lanes<T> * (other + (lane_stride == 1 ? 2 : 12));
   };
-  plan.swapped = p.n < width * 2 && cost(p.m, p.n, p.a_row) < cost(p.n, p.m, p.b_column);
+  plan.swapped = p.n < width * 2 && effort(p.m, p.n, p.a_row) < effort(p.n, p.m, p.b_column);
   const T *a = static_cast<const T*>(p.a), *b = static_cast<const T*>(p.b);
   if (plan.swapped) {
     plan.rows = p.n, plan.columns = p.m;
@@ -74,12 +82,25 @@ Plan<T> make_plan(const Product& p) {
   plan.direct = plan.b_column == 1 && plan.row_panels <= 4;
   // Rows a multiple of 4 KiB apart would meet in the same few lines of L1.
   plan.direct_a = plan.a_k == 1 && plan.column_panels <= 2 && plan.a_row * static_cast<int64_t>(sizeof(T)) % 4096 != 0;
-  // About 40 microseconds an item, so that threads can balance; a block of a is packed once per item.
-  double microseconds =
-      2e-3 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) / (vector_bytes * 2.0);
-  int64_t wanted = static_cast<int64_t>(microseconds / 40 < 32 ? microseconds / 40 : 32);
-  plan.row_blocks = at_least(ceil_div(plan.row_panels, block_panels), at_most(wanted, ceil_div(plan.row_panels, 4)));
-  plan.column_blocks = at_least(1, at_most(wanted / at_least(plan.row_blocks, 1), plan.column_panels));
+  auto items_of = [](double nanoseconds, double each) {
+    return static_cast<int64_t>(nanoseconds < 32 * each ? nanoseconds / each : 32);
+  };
+  const double rows = static_cast<double>(plan.rows), columns = static_cast<double>(plan.columns),
+               k = static_cast<double>(p.k);
+  // Items of some 30 microseconds, so that threads can balance. Blocks of rows first: a's rows are packed once per
+  // item, and columns are divided only where the rows are too few for that.
+  double cost = rows * columns * k / vector_bytes, item_cost = 60e3;
+  plan.row_blocks = at_least(ceil_div(plan.row_panels, block_panels),
+                             at_most(items_of(cost, item_cost), ceil_div(plan.row_panels, 2)));
+  // A panel that one item reads is packed just before, into L1: to store all of b would cost more than a few rows do.
+  // The few rows themselves are packed soon, and items may be smaller.
+  plan.ahead = plan.row_blocks > 1 && !plan.direct;
+  if (!plan.ahead) {
+    cost += nanoseconds_to_pack * columns * k;
+    item_cost = 12 * nanoseconds_to_pack * rows * k > 15e3 ? 12 * nanoseconds_to_pack * rows * k : 15e3;
+  }
+  int64_t columns_wanted = plan.row_blocks >= 8 ? 1 : items_of(cost, item_cost) / at_least(plan.row_blocks, 1);
+  plan.column_blocks = at_least(1, at_most(columns_wanted, plan.column_panels));
   return plan;
 }
 
@@ -155,15 +176,16 @@ constexpr TileFunction<T> tiles[tile_vectors][14] = {
 #endif
     }};
 
-// Where a block is computed: its packed rows of a; the sums of a strip (of all strips, where there are several chunks)
-// that are not made in c itself; and a strip that has been turned for an update.
+// Where a block is computed: a panel of b; its packed rows of a; the sums of a strip (of all strips, where there are
+// several chunks) that are not made in c itself; and a strip that has been turned for an update.
 template <class T>
 struct Scratch {
   bool aside, whole;
-  int64_t packed, sums, turned;  // elements
+  int64_t panel, packed, sums, turned;  // elements
 
   Scratch(const Product& p, const Plan<T>& plan, int64_t rows, int64_t columns)
       : aside(plan.swapped || p.update.param), whole(plan.chunks > 1) {
+    panel = plan.ahead ? 0 : chunk * tile_width<T>;
     packed = plan.direct_a ? 0 : rows * chunk + lanes<T>;  // and a vector of slack behind it
     sums = aside ? rows * (whole ? columns : tile_width<T>) : 0;
     turned = plan.swapped && p.update.param ? rows * tile_width<T> : 0;
@@ -175,14 +197,15 @@ template <class T>
 void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* workspace, std::byte* scratch) {
   constexpr int width = tile_width<T>;
   int64_t row_block = item / plan.column_blocks, column_block = item % plan.column_blocks;
-  int64_t panel0 = row_block * plan.row_panels / plan.row_blocks;
-  int64_t panel1 = (row_block + 1) * plan.row_panels / plan.row_blocks;
-  int64_t column0 = column_block * plan.column_panels / plan.column_blocks;
-  int64_t column1 = (column_block + 1) * plan.column_panels / plan.column_blocks;
+  int64_t panel0 = first_of(row_block, plan.row_panels, plan.row_blocks);
+  int64_t panel1 = first_of(row_block + 1, plan.row_panels, plan.row_blocks);
+  int64_t column0 = first_of(column_block, plan.column_panels, plan.column_blocks);
+  int64_t column1 = first_of(column_block + 1, plan.column_panels, plan.column_blocks);
   int64_t row0 = plan.first_row(panel0), rows = plan.first_row(panel1) - row0;
   int64_t left0 = column0 * width, left1 = at_most(column1 * width, plan.columns);
   const Scratch<T> sizes(p, plan, rows, left1 - left0);
-  T* packed = reinterpret_cast<T*>(scratch);
+  T* panel_of_b = reinterpret_cast<T*>(scratch);
+  T* packed = panel_of_b + sizes.panel;
   T *sums = packed + sizes.packed, *turned = sums + sizes.sums, *product = static_cast<T*>(p.c);
   for (int64_t number = 0; number < at_least(plan.chunks, 1); ++number) {
     int64_t kc = plan.chunks ? plan.depth(number) : 0, k0 = number * chunk;
@@ -200,7 +223,10 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
       if (plan.swapped && p.beta != 0 && number == 0)
         turn(c, c_row, product + left * p.c_row + row0, p.c_row, columns, rows);
       bool in_place = plan.direct && columns == width;
-      const T* b = in_place ? plan.b + left + k0 * plan.b_k : plan.panel(workspace, number, plan.direct ? 0 : q);
+      if (!in_place && !plan.ahead) plan.pack_b(panel_of_b, number, q);
+      const T* b = in_place     ? plan.b + left + k0 * plan.b_k
+                   : plan.ahead ? plan.panel(workspace, number, q)
+                                : panel_of_b;
       int64_t step = in_place ? plan.b_k : width;
       const TileFunction<T>* by_height = tiles<T>[columns > lanes<T> ? 1 : 0];
       for (int64_t panel = panel0; panel < panel1; ++panel) {
@@ -226,34 +252,30 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
 template <class T>
 Work work_of(const Product& p) {
   Plan<T> plan = make_plan<T>(p);
-  int64_t items = plan.row_blocks * plan.column_blocks, packed = plan.packed_panels();
+  int64_t items = plan.row_blocks * plan.column_blocks;
   double flops = 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
   double per_nanosecond = vector_bytes / static_cast<double>(sizeof(T)) * (has_fma ? 8 : 3);
   int64_t rows = at_most(ceil_div(plan.row_panels, at_least(plan.row_blocks, 1)) * max_height, plan.rows);
   int64_t columns = at_most(ceil_div(plan.column_panels, plan.column_blocks) * tile_width<T>, plan.columns);
   const Scratch<T> scratch(p, plan, rows, columns);
-  int64_t size = sizeof(T);
+  int64_t size = sizeof(T), width = tile_width<T>;
+  double nanoseconds = flops / per_nanosecond;
+  if (!plan.ahead) nanoseconds += nanoseconds_to_pack * static_cast<double>(plan.columns) * static_cast<double>(plan.k);
   return {2,
-          {packed * plan.chunks, items, 0},
-          {static_cast<double>(chunk * tile_width<T>) * 0.15,
-           flops / per_nanosecond / static_cast<double>(at_least(items, 1)), 0},
-          packed * plan.k * tile_width<T> * size,
-          (scratch.packed + scratch.sums + scratch.turned) * size};
+          {plan.ahead ? plan.column_panels * plan.chunks : 0, items, 0},
+          {static_cast<double>(chunk * width) * nanoseconds_to_pack,
+           nanoseconds / static_cast<double>(at_least(items, 1)), 0},
+          plan.ahead ? times(plan.column_panels * width * size, plan.k) : 0,
+          (scratch.panel + scratch.packed + scratch.sums + scratch.turned) * size};
 }
 
 template <class T>
 void run_as(const Product& p, int phase, int64_t first, int64_t last, std::byte* workspace, std::byte* scratch) {
   Plan<T> plan = make_plan<T>(p);
-  constexpr int width = tile_width<T>;
   for (int64_t item = first; item < last; ++item) {
-    if (phase == 1) {
-      run_block(p, plan, item, workspace, scratch);
-      continue;
-    }
-    int64_t packed = plan.packed_panels(), number = item / packed, q = item % packed;
-    int64_t left = (plan.direct ? plan.column_panels - 1 : q) * width;
-    pack(plan.panel(workspace, number, q), width, plan.b + left * plan.b_column + number * chunk * plan.b_k,
-         plan.b_column, plan.b_k, static_cast<int>(at_most(width, plan.columns - left)), plan.depth(number));
+    int64_t number = item / plan.column_panels, q = item % plan.column_panels;
+    if (phase == 0) plan.pack_b(plan.panel(workspace, number, q), number, q);
+    else run_block(p, plan, item, workspace, scratch);
   }
 }
 

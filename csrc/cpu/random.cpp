@@ -213,7 +213,7 @@ FASTNN_INLINE void inverse_normal(double (&p)[count]) {
     Vec<double> away = quotient(tail, r - 1.6, one);
     if constexpr (has_far_tail) away = r <= 5.0 ? away : quotient(far_tail, r - 5.0, one);
     away = q < 0.0 ? -away : away;
-    store(p + i, (q >= -0.425) & (q <= 0.425) ? near : away);
+    store(p + i, ((q >= -0.425) & (q <= 0.425)) ? near : away);
   }
 }
 

@@ -80,6 +80,15 @@ using Unsigned = typename IntegerOf<sizeof(T)>::unsigned_type;
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 constexpr int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
+// Where part `i` of `total` things begins that are spread evenly over `parts`. (total * i / parts would overflow.)
+constexpr int64_t first_of(int64_t i, int64_t total, int64_t parts) {
+  return i * (total / parts) + at_most(i, total % parts);
+}
+// a b, or more than there can be of anything, so that a size that overflows cannot be had.
+constexpr int64_t times(int64_t a, int64_t b) {
+  int64_t product = 0;
+  return __builtin_mul_overflow(a, b, &product) ? INT64_MAX / 2 : product;
+}
 
 // ---- moving ---------------------------------------------------------------------------------------------------
 

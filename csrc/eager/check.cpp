@@ -1,8 +1,9 @@
 #include "eager/check.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
-#include <limits>
+#include <string>
 
 #include "eager/eager.h"
 
@@ -80,14 +81,16 @@ void require_contiguous(const Call& call, const Argument& argument) {
                       ShapeOf(argument.view));
 }
 
-void require_finite(const Call& call, const char* name, double value) {
-  if (!std::isfinite(value)) raise<ValueError>(call.op, name, " = ", value, " must be finite");
+void require_finite(const Call& call, const char* name, double value, DType dtype) {
+  bool finite = dtype == DType::float32 ? std::isfinite(static_cast<float>(value)) : std::isfinite(value);
+  if (!finite) raise<ValueError>(call.op, name, " = ", value, " must be finite in ", name_of(dtype));
 }
 
-int require_axis(const Call& call, const View& x, int64_t axis) {
-  if (axis < -x.rank || axis >= x.rank)
-    raise<ValueError>(call.op, "axis = ", axis, " is out of range: x has shape ", ShapeOf(x));
-  return static_cast<int>(axis < 0 ? axis + x.rank : axis);
+int require_axis(const Call& call, const Argument& x, int64_t axis) {
+  int rank = x.view.rank;
+  if (axis < -rank || axis >= rank)
+    raise<ValueError>(call.op, "axis = ", axis, " is out of range: ", x.name, " has shape ", ShapeOf(x.view));
+  return static_cast<int>(axis < 0 ? axis + rank : axis);
 }
 
 bool overlaps(const View& a, const View& b) {
@@ -105,6 +108,20 @@ bool overlaps(const View& a, const View& b) {
   };
   Extent x = extent(a), y = extent(b);
   return x.first < y.last && y.first < x.last;
+}
+
+bool overlaps_itself(const View& view) {
+  if (count_of(view) == 0) return false;
+  auto extent = [&](int axis) { return std::abs(view.strides[axis]) * (view.shape[axis] - 1); };
+  for (int i = 0; i < view.rank; ++i) {
+    if (view.shape[i] == 1) continue;
+    // A step along an axis must lead out of all that the axes of smaller steps reach.
+    int64_t reached = 0;
+    for (int j = 0; j < view.rank; ++j)
+      if (j != i && std::abs(view.strides[j]) <= std::abs(view.strides[i])) reached += extent(j);
+    if (std::abs(view.strides[i]) <= reached) return true;
+  }
+  return false;
 }
 
 void require_apart(const Call& call, const View& out, std::initializer_list<const Argument*> operands) {
@@ -134,17 +151,12 @@ View made_contiguous(const Call& call, const View& view, Buffer& memory) {
 namespace {
 
 template <class T>
-int64_t read_as(const std::byte* at) {
-  T value;
-  std::memcpy(&value, at, sizeof(T));
-  if constexpr (sizeof(T) == 8 && std::is_unsigned_v<T>)
-    if (value > static_cast<T>(std::numeric_limits<int64_t>::max())) return std::numeric_limits<int64_t>::max();
-  return static_cast<int64_t>(value);
-}
-
-template <class T>
 void read_all(const Integers& from, int64_t* to) {
-  for (int64_t i = 0; i < from.count; ++i) to[i] = read_as<T>(from.data + i * from.stride);
+  for (int64_t i = 0; i < from.count; ++i) {
+    T value;
+    std::memcpy(&value, from.data + i * from.stride, sizeof(T));
+    to[i] = static_cast<int64_t>(value);
+  }
 }
 
 void copy_integers(const Integers& from, int64_t* to) {
@@ -154,6 +166,13 @@ void copy_integers(const Integers& from, int64_t* to) {
     case 4: return from.is_signed ? read_all<int32_t>(from, to) : read_all<uint32_t>(from, to);
     default: return from.is_signed ? read_all<int64_t>(from, to) : read_all<uint64_t>(from, to);
   }
+}
+
+// A uint64 that int64 does not hold, and has become negative.
+bool is_beyond(const Integers& from, int64_t value) { return !from.is_signed && value < 0; }
+
+std::string shown(const Integers& from, int64_t value) {
+  return is_beyond(from, value) ? std::to_string(static_cast<uint64_t>(value)) : std::to_string(value);
 }
 
 struct Labels {
@@ -167,9 +186,9 @@ struct Labels {
   void read() const {
     copy_integers(from, to);
     for (int64_t i = 0; i < from.count; ++i)
-      if ((to[i] < 0 || to[i] >= classes) && !(may_ignore && to[i] == ignored))
-        raise<ValueError>(op, from.name, "[", i, "] = ", to[i], " is not a class index: there are ", classes,
-                          " classes, 0 to ", classes - 1);
+      if ((to[i] < 0 || to[i] >= classes) && (!may_ignore || to[i] != ignored || is_beyond(from, to[i])))
+        raise<ValueError>(op, from.name, "[", i, "] = ", shown(from, to[i]), " is not a class index: there are ",
+                          classes, " classes, 0 to ", classes - 1);
   }
 };
 
@@ -177,13 +196,14 @@ struct Indices {
   const char* op;
   Integers from;
   int64_t size;
+  const char* sides;
   int64_t* to;
 
   void read() const {
     copy_integers(from, to);
     for (int64_t i = 0; i < from.count; ++i) {
-      if (to[i] < -size || to[i] >= size)
-        raise<IndexError>(op, from.name, "[", i, "] = ", to[i], " is out of range for ", size, " rows");
+      if (to[i] < -size || to[i] >= size || is_beyond(from, to[i]))
+        raise<IndexError>(op, from.name, "[", i, "] = ", shown(from, to[i]), " is out of range for ", size, " ", sides);
       if (to[i] < 0) to[i] += size;
     }
   }
@@ -219,8 +239,9 @@ const int64_t* read_labels(const Call& call, const Integers& labels, int64_t cla
   return read(call, Labels{call.op, labels, classes, ignore != nullptr, ignore ? *ignore : 0, to});
 }
 
-const int64_t* read_indices(const Call& call, const Integers& indices, int64_t size, Buffer& memory) {
-  return read(call, Indices{call.op, indices, size, take_integers(call, indices.count, memory)});
+const int64_t* read_indices(const Call& call, const Integers& indices, int64_t size, Buffer& memory,
+                            const char* sides) {
+  return read(call, Indices{call.op, indices, size, sides, take_integers(call, indices.count, memory)});
 }
 
 }  // namespace fastnn

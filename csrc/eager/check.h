@@ -44,10 +44,13 @@ void require_shape(const Call& call, const Argument& argument, std::initializer_
                    const char* reason);
 void require_same_shape(const Call& call, const Argument& a, const Argument& b);
 void require_contiguous(const Call& call, const Argument& argument);
-void require_finite(const Call& call, const char* name, double value);
-int require_axis(const Call& call, const View& x, int64_t axis);
+// Of a scalar that is used in `dtype`.
+void require_finite(const Call& call, const char* name, double value, DType dtype);
+int require_axis(const Call& call, const Argument& x, int64_t axis);
 
 bool overlaps(const View& a, const View& b);
+// Whether elements of a view may share memory, as those of a broadcast axis or of a sliding window do.
+bool overlaps_itself(const View& view);
 // Rejects an `out` that shares memory with an operand.
 void require_apart(const Call& call, const View& out, std::initializer_list<const Argument*> operands);
 
@@ -61,7 +64,8 @@ void copy(const Call& call, const View& from, const View& to);
 // step.
 const int64_t* read_labels(const Call& call, const Integers& labels, int64_t classes, const int64_t* ignore,
                            Buffer& memory);
-// The same of indices; negative ones count from the end. IndexError.
-const int64_t* read_indices(const Call& call, const Integers& indices, int64_t size, Buffer& memory);
+// The same of indices into so many `sides`; negative ones count from the end. IndexError.
+const int64_t* read_indices(const Call& call, const Integers& indices, int64_t size, Buffer& memory,
+                            const char* sides = "rows");
 
 }  // namespace fastnn

@@ -85,13 +85,10 @@ struct Counter {
   Number step;
   uint32_t ordinal;
 };
-// The two bounds: low and high, or mean and std.
-struct Bound {
-  const char* name;
-  double value;
-};
-void random(const Call&, const Kernel<Random>&, DType dtype, int rank, const int64_t* shape,
-            std::initializer_list<Bound> bounds, const Counter&, Output& out);
+void uniform(const Call&, DType dtype, int rank, const int64_t* shape, double low, double high, const Counter&,
+             Output& out);
+void normal(const Call&, DType dtype, int rank, const int64_t* shape, double mean, double std, const Counter&,
+            Output& out);
 void dropout(const Call&, Argument x, double p, const Counter&, Output& out);
 void permutation(const Call&, int64_t n, uint64_t seed, uint64_t epoch, Output& out);
 

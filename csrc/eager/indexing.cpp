@@ -12,6 +12,13 @@ int64_t width_of(const View& view) {
   return width;
 }
 
+bool rows_are_contiguous(const View& view) {
+  View row{view.data, view.dtype, view.rank - 1, {}, {}};
+  std::copy_n(view.shape + 1, row.rank, row.shape);
+  std::copy_n(view.strides + 1, row.rank, row.strides);
+  return is_contiguous(row);
+}
+
 void require_rows_axis(const Call& call, const Argument& x) {
   if (x.view.rank == 0) raise<ValueError>(call.op, x.name, " must have at least 1 dimension");
 }
@@ -26,8 +33,6 @@ void require_equal_counts(const Call& call, const Integers& rows, const Integers
 void gather(const Call& call, Argument data, const Integers& indices, double divisor, std::optional<DType> dtype,
             Output& output) {
   require_rows_axis(call, data);
-  if (!std::isfinite(divisor) || divisor == 0)
-    raise<ValueError>(call.op, "divisor = ", divisor, " must be finite and not 0");
   DType from = data.view.dtype;
   bool divided = divisor != 1;
   DType to = dtype ? *dtype : from == DType::uint8 && divided ? DType::float32 : from;
@@ -36,6 +41,9 @@ void gather(const Call& call, Argument data, const Integers& indices, double div
                      " (only uint8 becomes float32 or float64)");
   if (divided && !is_floating(to))
     raise<TypeError>(call.op, "divisor = ", divisor, " needs a floating-point result, not ", name_of(to));
+  require_finite(call, "divisor", divisor, to);
+  if (divisor == 0 || (to == DType::float32 && static_cast<float>(divisor) == 0))
+    raise<ValueError>(call.op, "divisor = ", divisor, " must not be 0 in ", name_of(to));
   Buffer index_memory, memory;
   const int64_t* index = read_indices(call, indices, data.view.shape[0], index_memory);
   int64_t shape[max_rank];
@@ -44,16 +52,11 @@ void gather(const Call& call, Argument data, const Integers& indices, double div
   View out = output.place(call, to, data.view.rank, shape);
   require_contiguous(call, {out, "out"});
   require_apart(call, out, {&data});
-  // A view whose rows are contiguous but apart would do, yet the copy below is for odd layouts only.
-  Gather arguments{from,
-                   to,
-                   data.view.shape[0],
-                   width_of(data.view),
-                   indices.count,
-                   made_contiguous(call, data.view, memory).data,
-                   index,
-                   divisor,
-                   out.data};
+  if (count_of(out) == 0) return;
+  // Rows may be apart, as those of a slice of columns are; only rows with gaps of their own are copied first.
+  View source = rows_are_contiguous(data.view) ? data.view : made_contiguous(call, data.view, memory);
+  Gather arguments{from,    to,      width_of(data.view), indices.count, source.data, source.strides[0], index,
+                   divisor, out.data};
   execute(call, kernels().gather, arguments);
 }
 
@@ -80,20 +83,14 @@ void scatter_add(const Call& call, Argument grad, const Integers& indices, int64
 void pick(const Call& call, Argument x, const Integers& rows, const Integers& columns, Output& output) {
   require_rank(call, x, 2);
   require_equal_counts(call, rows, columns);
-  Buffer row_memory, column_memory, memory;
+  Buffer row_memory, column_memory;
   const int64_t* row = read_indices(call, rows, x.view.shape[0], row_memory);
-  const int64_t* column = read_indices(call, columns, x.view.shape[1], column_memory);
+  const int64_t* column = read_indices(call, columns, x.view.shape[1], column_memory, "columns");
   View out = output.place(call, x.view.dtype, 1, &rows.count);
   require_contiguous(call, {out, "out"});
   require_apart(call, out, {&x});
-  Pick arguments{x.view.dtype,
-                 x.view.shape[0],
-                 x.view.shape[1],
-                 rows.count,
-                 row,
-                 column,
-                 made_contiguous(call, x.view, memory).data,
-                 out.data};
+  Pick arguments{x.view.dtype, x.view.shape[0], x.view.shape[1], rows.count,        row,
+                 column,       x.view.data,     out.data,        x.view.strides[0], x.view.strides[1]};
   execute(call, kernels().pick, arguments);
 }
 
@@ -109,14 +106,21 @@ void pick_backward(const Call& call, Argument grad, const Integers& rows, const 
   checked_multiply(call.op, num_rows, num_columns);
   Buffer row_memory, column_memory, memory;
   const int64_t* row = read_indices(call, rows, num_rows, row_memory);
-  const int64_t* column = read_indices(call, columns, num_columns, column_memory);
+  const int64_t* column = read_indices(call, columns, num_columns, column_memory, "columns");
   int64_t shape[] = {num_rows, num_columns};
   View out = output.place(call, grad.view.dtype, 2, shape);
   require_contiguous(call, {out, "out"});
   require_apart(call, out, {&grad});
-  Pick arguments{
-      grad.view.dtype, num_rows, num_columns, rows.count, row, column, made_contiguous(call, grad.view, memory).data,
-      out.data};
+  Pick arguments{grad.view.dtype,
+                 num_rows,
+                 num_columns,
+                 rows.count,
+                 row,
+                 column,
+                 made_contiguous(call, grad.view, memory).data,
+                 out.data,
+                 num_columns,
+                 1};
   execute(call, kernels().pick_backward, arguments);
 }
 

@@ -57,8 +57,8 @@ Product product_of(const Call& call, const Argument& a, bool transpose_a, const 
 
 void matmul(const Call& call, Argument a, Argument b, const Argument* y, const MatmulOptions& options, Output& output) {
   Product product = product_of(call, a, options.transpose_a, b, options.transpose_b);
-  require_finite(call, "alpha", options.alpha);
-  require_finite(call, "beta", options.beta);
+  require_finite(call, "alpha", options.alpha, product.dtype);
+  require_finite(call, "beta", options.beta, product.dtype);
   if (options.beta != 0 && !output.given) raise<ValueError>(call.op, "beta = ", options.beta, " needs out");
   product.alpha = options.alpha, product.beta = options.beta;
   product.backward = activation_of(call, "backward", options.backward);
@@ -72,6 +72,7 @@ void matmul(const Call& call, Argument a, Argument b, const Argument* y, const M
   View out = output.place(call, product.dtype, 2, shape);
   require_rows(call, out);
   require_apart(call, out, {&a, &b, y});
+  if (count_of(out) == 0) return;
   product.c = out.data, product.c_row = out.strides[0];
   Buffer y_memory;
   if (y) product.y = made_contiguous(call, y->view, y_memory).data, product.y_row = product.n;
@@ -95,6 +96,7 @@ void linear(const Call& call, Argument x, Argument weight, const Argument* bias,
   View out = output.place(call, product.dtype, 2, shape);
   require_rows(call, out);
   require_apart(call, out, {&x, &weight, bias});
+  if (count_of(out) == 0) return;
   product.c = out.data, product.c_row = out.strides[0];
   Buffer bias_memory;
   if (bias) product.bias = made_contiguous(call, bias->view, bias_memory).data;
@@ -111,6 +113,7 @@ void matmul_sgd_update(const Call& call, Argument param, Argument a, Argument b,
       if (written && overlaps(written->view, read->view))
         raise<ValueError>(call.op, written->name, " overlaps ", read->name, " in memory");
   product.update = sgd_of(call, param, nullptr, velocity, options);
+  if (product.update.count == 0) return;
   execute(call, kernels().matmul_sgd_update, product);
 }
 

@@ -32,7 +32,7 @@ void reduce(const Call& call, const Kernel<Reduce>& kernel, Reducing kind, Argum
   if (!axes) std::fill_n(reduced, view.rank, true);
   else
     for (int64_t axis : *axes) {
-      int at = require_axis(call, view, axis);
+      int at = require_axis(call, x, axis);
       if (reduced[at]) raise<ValueError>(call.op, "axis = ", axis, " is named twice");
       reduced[at] = true;
     }
@@ -71,7 +71,7 @@ void softmax(const Call& call, const Kernel<Rows>& kernel, const Argument* grad,
   require_dtype(call, x, {DType::float32, DType::float64});
   const View& view = x.view;
   if (view.rank == 0) raise<ValueError>(call.op, x.name, " must have at least 1 dimension");
-  int at = require_axis(call, view, axis);
+  int at = require_axis(call, x, axis);
   if (view.shape[at] == 0) raise<ValueError>(call.op, "nothing to reduce: ", x.name, " has shape ", ShapeOf(view));
   if (grad) {
     require_same_dtype(call, *grad, x);

@@ -6,6 +6,7 @@
 
 #include "array/buffer.h"
 #include "kernels/kernels.h"
+#include "team/float_environment.h"
 #include "team/team.h"
 
 namespace fastnn::engine {
@@ -56,6 +57,7 @@ class Job {
 
   // `memory` is of memory() bytes and nobody else's meanwhile.
   void run(std::byte* memory) const {
+    FloatEnvironment environment;
     std::byte* scratch = memory + workspace_;
     for (int phase = 0; phase < work_.phases; ++phase) {
       if (threads_[phase] == 1) {

@@ -56,6 +56,7 @@ void Program::run(const Steps& steps, int threads) {
   size_t slots = steps.slots.size();
   const double* values = steps.values;
   double* results = steps.results;
+  FloatEnvironment environment;
   for (int64_t step = 0; step < steps.count; ++step) {
     if (steps.rows_to)
       std::memcpy(steps.rows_to, steps.rows + step * steps.rows_each, static_cast<size_t>(steps.rows_each) * 8);

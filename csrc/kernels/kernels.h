@@ -1,7 +1,7 @@
 // THE CONTRACT: every kernel of fastnn, named once.
 //
-// csrc/cpu holds all of them (a CUDA backend would hold the same), fastnn/reference.py specifies each
-// under the same name in NumPy, and a test proves that the three agree.
+// csrc/cpu holds all of them (a CUDA backend would hold the same), the package fastnn/reference specifies
+// each under the same name in NumPy, and a test proves that the three agree.
 //
 // A kernel is told its arguments and answers with its Work: phases, the independent items of each phase,
 // the workspace they share and the scratch each worker needs. It then runs ranges of items, serially; who
@@ -9,7 +9,7 @@
 // starts when every item of the one before has finished. Which worker runs an item, and how the range is cut,
 // never changes a bit of the result.
 //
-// Shapes, dtypes and labels have been checked by the caller; kernels only assert.
+// Shapes, dtypes and labels have been checked by the caller; kernels only assume.
 // Pointers to double are scalars that vary from step to step (learning rate, corrections, step number).
 #pragma once
 
@@ -135,11 +135,12 @@ struct Adam {
   bool decoupled;  // AdamW
 };
 
-// Rows of contiguous data (rows, width), picked by indices (count,) in [0, rows).
+// Rows of data, picked by indices (count,). A row is contiguous; `stride` elements lie between one row and the next.
 struct Gather {
   DType data_dtype, out_dtype;
-  int64_t rows, width, count;
+  int64_t width, count;
   const void* data;
+  int64_t stride;
   const int64_t* indices;
   double divisor;
   void* out;  // (count, width)
@@ -151,8 +152,9 @@ struct Pick {
   int64_t rows, columns, count;
   const int64_t* row_indices;
   const int64_t* column_indices;
-  const void* x;  // pick: (rows, columns); pick_backward: (count,)
-  void* out;      // pick: (count,);        pick_backward: (rows, columns)
+  const void* x;        // pick: (rows, columns); pick_backward: (count,)
+  void* out;            // pick: (count,);        pick_backward: (rows, columns), contiguous
+  int64_t row, column;  // strides of the matrix
 };
 
 struct ScatterAdd {

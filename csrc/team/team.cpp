@@ -5,11 +5,16 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
+
+#include "array/error.h"
+#include "team/float_environment.h"
 
 namespace fastnn {
 namespace {
@@ -21,6 +26,24 @@ void relax() {
   asm volatile("yield");
 #endif
 }
+
+// Signals are the main thread's: Ctrl-C must reach Python. What a thread's own fault raises stays open to handlers such
+// as Python's faulthandler; blocked, it would end the process without a word.
+class BlockedSignals {
+ public:
+  BlockedSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigdelset(&all, fault);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+
+ private:
+  sigset_t before_;
+};
 
 constexpr auto spin_time = std::chrono::microseconds(60);
 
@@ -56,6 +79,7 @@ class Team {
   }
 
   void worker_loop(int worker) {
+    FloatEnvironment environment;
     uint64_t done = 0;
     for (;;) {
       uint32_t signal = signal_.load(std::memory_order_acquire);
@@ -81,19 +105,15 @@ class Team {
 
   void recruit(int wanted) {
     if (workers_ >= wanted) return;
-    // Signals are the main thread's: Ctrl-C must reach Python.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    BlockedSignals blocked;
     try {
       while (workers_ < wanted) {
         std::thread(&Team::worker_loop, this, workers_ + 1).detach();
         ++workers_;
       }
-    } catch (const std::system_error&) {
-      // The system gives no more threads; fewer do the same work.
+    } catch (const std::exception&) {
+      // The system gives no more threads, or no memory for one; fewer do the same work.
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
   std::mutex busy_;
@@ -137,10 +157,20 @@ void run_on_team(int64_t items, int threads, Task task, void* context) {
 int num_threads() {
   int threads = default_threads.load(std::memory_order_relaxed);
   if (threads > 0) return threads;
-  const char* text = std::getenv("FASTNN_NUM_THREADS");
-  int wanted = text ? std::atoi(text) : 0;
-  threads = wanted > 0 ? std::min(wanted, max_threads) : std::min(available_cpus(), max_threads);
+  threads = num_threads_of_environment();
+  if (threads == 0) threads = std::min(available_cpus(), max_threads);
   default_threads.store(threads, std::memory_order_relaxed);
+  return threads;
+}
+
+int num_threads_of_environment() {
+  const char* text = std::getenv("FASTNN_NUM_THREADS");
+  if (!text || !*text) return 0;
+  const char* end = text + std::strlen(text);
+  int threads = 0;
+  auto [read, error] = std::from_chars(text, end, threads);
+  if (error != std::errc() || read != end || threads < 1 || threads > max_threads)
+    raise<ValueError>("FASTNN_NUM_THREADS", "'", text, "' must be a whole number from 1 to ", max_threads);
   return threads;
 }
 

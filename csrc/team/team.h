@@ -18,6 +18,8 @@ void run_on_team(int64_t items, int threads, Task task, void* context);
 
 // The number of threads a call uses when it does not say: FASTNN_NUM_THREADS, or what the process may use.
 int num_threads();
+// FASTNN_NUM_THREADS, or 0 where it is not set. ValueError where it is no number of threads.
+int num_threads_of_environment();
 void set_num_threads(int threads);  // at least 1, at most max_threads
 inline constexpr int max_threads = 256;
 

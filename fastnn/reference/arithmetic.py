@@ -103,7 +103,7 @@ def cast(
     out: Array | None = None,
     num_threads: int | None = None,
 ) -> Array:
-    """A contiguous copy of `x` as `dtype`, broadcast to `shape`.
+    """A contiguous copy of `x` as `dtype`, broadcast to `shape`; what is not given is as in `out`, or else as in `x`.
 
     Any dtype to any: floating point to integer cuts toward zero (out of range: unspecified), to bool is ``x != 0``.
 
@@ -111,8 +111,12 @@ def cast(
     array([[1., 2.],
            [1., 2.]], dtype=float32)
     """
-    if out is not None:
-        dtype, shape = str(out.dtype), out.shape
-    y = np.broadcast_to(x, x.shape if shape is None else shape)
+    like = x if out is None else out
+    y = np.broadcast_to(x, like.shape if shape is None else shape)
     with np.errstate(invalid="ignore"):
-        return give(y.astype(x.dtype if dtype is None else np.dtype(dtype), order="C"), out)
+        y = y.astype(like.dtype if dtype is None else np.dtype(dtype), order="C")
+    if out is not None and y.dtype != out.dtype:
+        raise TypeError(f"[cast] out is {out.dtype} but the result is {y.dtype}")
+    if out is not None and y.shape != out.shape:
+        raise ValueError(f"[cast] out has shape {out.shape} but the result has {y.shape}")
+    return give(y, out)

@@ -41,10 +41,12 @@ def cross_entropy_with_grad(
     row_weight = (q * w).sum(1) if indices else keep.astype(logits.dtype)
     smooth = (1 - label_smoothing) * q + label_smoothing / classes
     wq = (smooth * w) * keep[:, None]
-    log_p = log_softmax(logits)
+    p = softmax(logits)
     with np.errstate(invalid="ignore"):
-        loss = -np.where(wq == 0, 0, wq * log_p).sum(1)
-    grad = softmax(logits) * wq.sum(1, keepdims=True) - wq
+        # Where wq is 0 an infinite logarithm counts for nothing, and NaN is still NaN.
+        loss = -(wq * np.where(wq == 0, p, log_softmax(logits))).sum(1)
+    loss[~keep] = 0
+    grad = p * wq.sum(1, keepdims=True) - wq
     if reduction != "none":
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = 1 / row_weight.sum() if reduction == "mean" else 1.0

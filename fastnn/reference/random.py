@@ -12,6 +12,14 @@ from fastnn.reference._common import Array, give
 _M = np.uint64(0xFFFFFFFF)
 
 
+def _check_counters(name: str, purpose: int, step: int, step_name: str = "step") -> None:
+    """More bits than the counter has room for would give the numbers of another."""
+    if not 0 <= purpose <= 255:
+        raise ValueError(f"[{name}] purpose = {purpose} must be at most 255")
+    if not 0 <= step < 2**44:
+        raise ValueError(f"[{name}] {step_name} = {step} must be a whole number from 0 to 2**44 - 1")
+
+
 def _philox(seed: int, blocks: int, ordinal: int, step: int, purpose: int) -> Array:
     """Words (blocks, 4) of Philox4x32-10, uint64 holding 32 bits."""
     position = np.arange(blocks, dtype=np.uint64)
@@ -55,7 +63,12 @@ def uniform(
     out: Array | None = None,
     num_threads: int | None = None,
 ) -> Array:
-    """Numbers from [low, high), each from its position under (seed, purpose, step, ordinal)."""
+    """Numbers from [low, high), each from its position under (seed, purpose, step, ordinal).
+
+    Where ``low + u * (high - low)`` is rounded up, it can be `high`, or the number after it. `low` above `high` is an
+    error, and so is a bound, or their difference, that `dtype` does not hold.
+    """
+    _check_counters("uniform", purpose, step)
     real = np.dtype(dtype).type
     u = _uniform01(math.prod(shape), seed, purpose, step, ordinal, dtype == "float64")
     return give((real(low) + u * real(high - low)).reshape(shape), out)
@@ -77,9 +90,11 @@ def normal(
     """Normally distributed numbers, by the inverse of the distribution function, computed in float64.
 
     float32: of ``(word + 0.5) * 2**-32``; float64: of ``(53 bits + 0.5) * 2**-53``. (Wichura, algorithm AS 241, 1988.)
+    A `std` below 0 is an error.
     """
     from statistics import NormalDist
 
+    _check_counters("normal", purpose, step)
     count = math.prod(shape)
     if dtype == "float64":
         p = _uniform01(count, seed, purpose, step, ordinal, True) + 2.0**-54
@@ -105,6 +120,7 @@ def dropout(
 
     Its own gradient: the same call on the gradient, under the same counters.
     """
+    _check_counters("dropout", purpose, step)
     real = x.dtype.type
     keep = _uniform01(x.size, seed, purpose, step, ordinal, False).reshape(x.shape) >= np.float32(p)
     scale = real(0 if p == 1 else 1 / (1 - p))
@@ -119,6 +135,7 @@ def permutation(
     For i from n-1 down to 1, swaps element i with element ``bits * (i + 1) >> 64``. The 64 bits of index i are words
     2 (i % 2), the high half, and 2 (i % 2) + 1 of block i / 2, purpose 3, step `epoch`.
     """
+    _check_counters("permutation", 3, epoch, "epoch")
     words = _philox(seed, -(-n // 2), 0, epoch, 3).reshape(-1, 2)
     order = np.arange(n, dtype=np.int64)
     for i in range(n - 1, 0, -1):

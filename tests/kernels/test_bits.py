@@ -1,8 +1,10 @@
 """The bits of a result depend on its operands alone: not on threads, instruction set, position, or fusion."""
 
+import ctypes
 import functools
 import json
 import os
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +31,26 @@ def test_number_of_threads_changes_no_bit(case: Case) -> None:
         for threads in (2, 3, 8):
             for actual, wanted in zip(case.run(kernels, call, num_threads=threads), alone, strict=True):
                 assert same_bits(actual, wanted), f"{case.name}({call}), {threads} threads"
+
+
+UPWARD = {"x86_64": 0x800, "aarch64": 0x400000}.get(platform.machine())  # FE_UPWARD of <fenv.h>
+
+
+@pytest.mark.skipif(sys.platform != "linux" or UPWARD is None, reason="how this C library rounds upward is not known")
+@every_case
+def test_what_the_caller_does_to_floating_point_changes_no_bit(case: Case) -> None:
+    """Rounding stands for all of it, flush-to-zero too: one register holds them."""
+    math = ctypes.CDLL("libm.so.6")
+    call = case.seeded(large=True)
+    expected = case.run(kernels, call)
+    for threads in (1, 2):
+        try:
+            math.fesetround(UPWARD)
+            actual = case.run(kernels, call, num_threads=threads)
+            assert math.fegetround() == UPWARD
+        finally:
+            math.fesetround(0)
+        assert all(map(same_bits, actual, expected)), f"{case.name}({call}), {threads} threads"
 
 
 def test_calls_at_the_same_time_change_no_bit() -> None:

@@ -3,7 +3,10 @@
 import ast
 import doctest
 import inspect
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +99,28 @@ def test_empty_gives_aligned_memory() -> None:
     assert _core.empty((2, 0), "int64").dtype == np.int64
     with pytest.raises(ValueError, match=r"\[empty\] shape"):
         _core.empty((-1,))
+
+
+def imported_with(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    program = "from fastnn import _core; print(_core.num_threads())"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("FASTNN_")} | environment
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+def test_environment_says_how_many_threads(tmp_path: Path) -> None:
+    assert imported_with(tmp_path, FASTNN_NUM_THREADS="3").stdout.strip() == "3"
+    assert imported_with(tmp_path, FASTNN_NUM_THREADS="").stdout == imported_with(tmp_path).stdout != ""
+
+
+@pytest.mark.parametrize("bad", ["0", "-1", "257", "99999999999", "2.5", "4 threads", " 4", "many"])
+def test_environment_with_a_bad_number_of_threads_is_refused_at_import(bad: str, tmp_path: Path) -> None:
+    message = f"ImportError: [FASTNN_NUM_THREADS] '{bad}' must be a whole number from 1 to 256"
+    assert message in imported_with(tmp_path, FASTNN_NUM_THREADS=bad).stderr
+
+
+def test_environment_with_an_unknown_instruction_set_is_refused_at_import(tmp_path: Path) -> None:
+    assert "ImportError: [FASTNN_ISA] 'avx1024' cannot run here" in imported_with(tmp_path, FASTNN_ISA="avx1024").stderr
 
 
 def test_number_of_threads_is_kept() -> None:

@@ -87,8 +87,38 @@ def test_sums(data: st.DataObject) -> None:
     assert same_bits(kernels.sum(x, -1), row_sum(x))
     assert same_bits(kernels.sum(x), row_sum(x.ravel()))
     assert same_bits(kernels.mean(x, -1), row_sum(x) / np.float32(x.shape[-1]))
-    if x.size > x.shape[0]:
-        assert same_bits(kernels.sum(x, 0), column_sum(x))
+    assert same_bits(kernels.sum(x, 0), column_sum(x) if x.size > x.shape[0] else row_sum(np.moveaxis(x, 0, -1)))
+
+
+def numbers(*shape: int) -> Array:
+    return np.random.default_rng(7).normal(size=shape).astype("float32")
+
+
+@pytest.mark.parametrize("shape", [(1000, 1), (5000, 1, 1), (3, 1000, 1)])
+def test_sum_along_an_axis_with_nothing_behind_it_is_that_of_a_row(shape: tuple[int, ...]) -> None:
+    x, axis = numbers(*shape), int(np.argmax(shape))
+    assert same_bits(kernels.sum(x, axis), row_sum(np.moveaxis(x, axis, -1)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((60, 3, 70), (0, 2)), ((9, 2, 500, 3), (0, 2)), ((4, 3, 5, 2, 90), (0, 2, 4))]
+)
+def test_sum_along_axes_that_are_no_neighbours_is_that_of_rows(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
+    x = numbers(*shape)
+    kept = [i for i in range(x.ndim) if i not in axes]
+    moved = x.transpose(*kept, *axes).reshape(*(shape[i] for i in kept), -1)
+    assert same_bits(kernels.sum(x, axes), row_sum(moved))
+    assert same_bits(kernels.sum(x, axes[::-1]), row_sum(moved))
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((30, 40, 5), (0, 1)), ((3, 20, 30, 5, 2), (1, 2)), ((700, 2), (0,))])
+def test_sum_along_neighbours_with_something_behind_them_is_that_of_columns(
+    shape: tuple[int, ...], axes: tuple[int, ...]
+) -> None:
+    x = numbers(*shape)
+    before, behind = shape[: axes[0]], shape[axes[-1] + 1 :]
+    columns = np.moveaxis(x.reshape(*before, -1, *behind), len(before), 0)
+    assert same_bits(kernels.sum(x, axes), column_sum(columns))
 
 
 @needs_fma

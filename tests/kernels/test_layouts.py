@@ -3,15 +3,17 @@
 Operands of every case in every layout; results into `out`; operands and results that overlap.
 """
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fastnn import kernels
+from fastnn import kernels, reference
 from kernels.cases import CASES, Call, Case
 from kernels.comparing import same_bits
 from kernels.sampling import Array
@@ -50,6 +52,15 @@ def sliced(x: Array) -> Array:
     view = larger[(*(slice(1, None, 2),) * x.ndim, ...)]
     view[...] = x
     return view
+
+
+def slice_of_columns(x: Array) -> Array:
+    """Contiguous rows, apart."""
+    if not x.ndim:
+        return x
+    larger = np.zeros((*x.shape[:-1], x.shape[-1] + 3), x.dtype)
+    larger[..., 1:-2] = x
+    return larger[..., 1:-2]
 
 
 def shifted(x: Array) -> Array:
@@ -106,6 +117,7 @@ LAYOUTS: dict[str, Callable[[Path], Callable[[Array], Array]]] = {
     "transposed": lambda _: transposed,
     "backwards": lambda _: backwards,
     "sliced": lambda _: sliced,
+    "slice of columns": lambda _: slice_of_columns,
     "shifted": lambda _: shifted,
     "broadcast first": lambda _: broadcast(0),
     "broadcast last": lambda _: broadcast(-1),
@@ -208,6 +220,19 @@ def test_operand_of_another_dtype_is_refused_by_name(case: Case, operand: str) -
     refused(case, call, operand, **{operand: np.zeros(x.shape, unlike(x.dtype))})
 
 
+@pytest.mark.parametrize("kernel", ["gather", "pick"])
+def test_rows_are_read_where_they_stand(kernel: str) -> None:
+    """Of a slice of columns beyond memory; a copy of it could not be had."""
+    row = np.arange(1024, dtype="float32")
+    vast = np.lib.stride_tricks.as_strided(row, (2**40, 1000), (0, 4), writeable=False)
+    places = np.array([2**40 - 1, 0, -1])
+    if kernel == "gather":
+        assert same_bits(kernels.gather(vast, places), np.tile(row[:1000], (3, 1)))
+        assert kernels.gather(vast, places[:0]).shape == (0, 1000)
+    else:
+        assert same_bits(kernels.pick(vast, places, np.array([3, 1, -1])), row[[3, 1, 999]])
+
+
 # ---- out ------------------------------------------------------------------------------------------------------
 
 
@@ -241,19 +266,57 @@ def test_strided_out_is_filled_or_refused(case: Case, layout: Callable[[Array], 
 def test_out_that_does_not_fit_is_refused(case: Case) -> None:
     call = case.seeded(large=True)
     (result,) = case.run(kernels, call)
+    if case.kernel == "cast":  # what it is not told, it takes from out
+        call.scalars.update(dtype=str(result.dtype), shape=result.shape)
     fitting = np.full(result.shape, 77, result.dtype)
     refused(case, call, "out", out=read_only(fitting))
     refused(case, call, "out", out=byte_swapped(fitting.astype("int64" if fitting.itemsize == 1 else fitting.dtype)))
     refused(case, call, "out", out=fitting.astype("uint16"))
-    if case.kernel == "cast":  # makes what out says, if x broadcasts to it
-        refused(case, call, "x", out=np.full((), 77, result.dtype))
-    else:
-        refused(case, call, "out", out=np.zeros(result.shape, unlike(result.dtype)))
-        refused(case, call, "out", out=np.full((1, *result.shape), 77, result.dtype))
-        refused(case, call, "out", out=np.full((*result.shape, 2), 77, result.dtype))
+    refused(case, call, "out", out=np.zeros(result.shape, unlike(result.dtype)))
+    refused(case, call, "out", out=np.full((1, *result.shape), 77, result.dtype))
+    refused(case, call, "out", out=np.full((*result.shape, 2), 77, result.dtype))
     if result.size > 1:
         one_place = np.lib.stride_tricks.as_strided(fitting, result.shape, (0,) * result.ndim, writeable=True)
         refused(case, call, "out", out=one_place)
+
+
+@pytest.mark.parametrize("module", [kernels, reference], ids=["native", "reference"])
+def test_cast_makes_what_it_is_told_and_takes_the_rest_from_out(module: ModuleType) -> None:
+    x, out = np.arange(3), np.zeros((2, 3), "float32")
+    for said in ({}, {"dtype": "float32"}, {"shape": (2, 3)}):
+        assert module.cast(x, out=out, **said) is out
+        assert same_bits(out, np.array([[0, 1, 2]] * 2, "float32"))
+    with pytest.raises(TypeError, match=r"^\[cast\] out is float32 but the result is int64"):
+        module.cast(x, dtype="int64", out=out)
+    with pytest.raises(ValueError, match=r"^\[cast\] out has shape \(2, 3\) but the result has \(1, 3\)"):
+        module.cast(x, shape=(1, 3), out=out)
+
+
+def windows(shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    """int64 with strides in elements."""
+    memory = np.zeros(100, np.int64)[50:]
+    return np.lib.stride_tricks.as_strided(memory, shape, [8 * step for step in strides], writeable=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides"), [((4, 4), (1, 1)), ((4, 3), (2, 1)), ((3, 4), (-3, 1)), ((2, 3, 4), (9, 3, 1)), ((2,), (0,))]
+)
+def test_out_whose_elements_share_memory_is_refused(shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
+    """Threads that write one element at once would race."""
+    a, out = np.arange(math.prod(shape)).reshape(shape), windows(shape, strides)
+    with pytest.raises(ValueError, match=r"^\[add\] out has elements that share memory"):
+        kernels.add(a, a, out=out)
+    assert not out.any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides"),
+    [((4, 4), (1, 4)), ((3, 4), (-4, 1)), ((2, 3, 4), (2, 16, 4)), ((1, 3), (0, 1)), ((0, 2), (0, 0))],
+)
+def test_out_whose_elements_stand_apart_is_filled(shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
+    a, out = np.arange(math.prod(shape)).reshape(shape), windows(shape, strides)
+    kernels.add(a, a, out=out)
+    assert np.array_equal(out, a + a)
 
 
 def overlapping(x: Array, result: Array) -> tuple[Array, Array]:

@@ -3,12 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fastnn import kernels
+from fastnn import kernels, reference
 from kernels.bounds import WIDE
 from kernels.comparing import same_bits, worst
 from kernels.sampling import Array
@@ -210,6 +211,21 @@ def test_cross_entropy_of_special_values(kernel: str, dtype: str) -> None:
 
 
 @floats
+@pytest.mark.parametrize("module", [kernels, reference], ids=["native", "reference"])
+@pytest.mark.parametrize("classes", [5, 50])
+def test_weight_of_zero_hides_an_infinite_loss_and_no_nan(module: ModuleType, classes: int, dtype: str) -> None:
+    weight, none, label = np.ones(classes, dtype), np.zeros((1, classes), dtype), np.array([3])
+    weight[3] = 0
+    smoothed = {"weight": none[0], "label_smoothing": 0.1}
+    for target, options in [(label, {"weight": weight}), (label, smoothed), (none, {})]:
+        for value, expected in [(nan, nan), (inf, nan), (-inf, 0)]:
+            logits = row(dtype, classes, p3=value)
+            loss, grad = module.cross_entropy_with_grad(logits, target, reduction="none", **options)
+            assert np.array_equal(loss, [expected], equal_nan=True)
+            assert np.array_equal(grad, np.full_like(logits, expected), equal_nan=True)
+
+
+@floats
 def test_mean_over_ignored_rows_alone_is_nan_without_gradient(dtype: str) -> None:
     for reduction, expected in (("mean", nan), ("sum", 0)):
         loss, grad = kernels.cross_entropy_with_grad(np.ones((2, 3), dtype), np.full(2, -100), reduction=reduction)
@@ -274,6 +290,17 @@ def test_sizes_of_zero(dtype: str) -> None:
     assert kernels.uniform((2, 0), seed=1, dtype=dtype).shape == (2, 0)
     assert kernels.permutation(0, seed=1).shape == (0,)
     kernels.sgd_update(none(0), none(0), lr=0.1)
+
+
+@floats
+def test_empty_product_of_operands_beyond_memory_is_empty(dtype: str) -> None:
+    def wide(*shape: int) -> Array:
+        return np.broadcast_to(np.ones((), dtype), shape)
+
+    none, bias = np.ones((0, 3), dtype), wide(2**40)
+    assert kernels.matmul(wide(2**40, 1), np.ones((1, 0), dtype), num_threads=2).shape == (2**40, 0)
+    assert kernels.matmul(none, wide(3, 2**40)).shape == (0, 2**40)
+    assert kernels.linear(none, wide(2**40, 3), bias).shape == (0, 2**40)
 
 
 # ---- every float32 --------------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """Random numbers are functions of their counters, with the distributions they are named after."""
 
 import math
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-from fastnn import kernels
+from fastnn import kernels, reference
 from kernels.comparing import same_bits
 
 floats = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -49,6 +50,27 @@ def test_every_counter_counts(counter: dict[str, int]) -> None:
     here, there = ({"seed": 5, "purpose": 0, "step": 0, "ordinal": 0, **c} for c in ({}, counter))
     for kernel in (kernels.uniform, kernels.normal):
         assert (kernel((1000,), **here) == kernel((1000,), **there)).mean() < 0.01
+
+
+def test_uniform_numbers_stay_within_a_rounding_of_their_bounds() -> None:
+    for low, high in [(0.1, 0.3), (-3e38, 0.4e38), (1.0, 1.0), (1.0, 1 + 2**-30)]:
+        u = kernels.uniform((N,), low=low, high=high, seed=5)
+        assert u.min() >= np.float32(low)
+        assert u.max() <= np.nextafter(np.float32(high), np.float32(np.inf))
+
+
+@pytest.mark.parametrize("module", [kernels, reference], ids=["native", "reference"])
+def test_counter_that_does_not_fit_is_refused(module: ModuleType) -> None:
+    """Cut short, it would give the numbers of another."""
+    for bad in ({"purpose": 256}, {"step": 2**44}, {"step": -1}):
+        (counter,) = bad
+        for kernel in ("uniform", "normal"):
+            with pytest.raises(ValueError, match=rf"^\[{kernel}\] {counter} = "):
+                getattr(module, kernel)((3,), seed=5, **bad)
+        with pytest.raises(ValueError, match=rf"^\[dropout\] {counter} = "):
+            module.dropout(np.ones(3, "float32"), p=0.5, seed=5, **bad)
+    with pytest.raises(ValueError, match=rf"^\[permutation\] epoch = {2**44} "):
+        module.permutation(3, seed=5, epoch=2**44)
 
 
 def test_number_depends_on_its_position_alone() -> None:

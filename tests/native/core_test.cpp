@@ -1,8 +1,11 @@
 // The core without Python: entry points, errors, the team, and what a container leaves of the machine.
+#include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cfenv>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -10,11 +13,22 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "checks.h"
+
+// Memory that runs out when a test says so.
+thread_local bool no_memory = false;
+
+void* operator new(size_t bytes) {
+  void* block = no_memory ? nullptr : std::malloc(bytes);
+  return block ? block : throw std::bad_alloc();
+}
+void operator delete(void* block) noexcept { std::free(block); }
+void operator delete(void* block, size_t) noexcept { std::free(block); }
 
 namespace {
 
@@ -31,6 +45,17 @@ void a_product_is_right_on_every_thread_count() {
   double exact = 0;
   for (int64_t i = 0; i < k; ++i) exact += double{a[3 * k + i]} * double{b[i * n + 7]};
   CHECK(std::fabs(c[3 * n + 7] - exact) <= static_cast<double>(k) * 0x1p-24 * static_cast<double>(k));
+}
+
+void a_product_of_few_rows_packs_panel_by_panel() {
+  const int64_t m = 8, n = 2048, k = 2048;
+  std::vector<float> x(m * k), weight(n * k), y(m * n);
+  Product product{DType::float32,  m, n, k, x.data(), k, 1, weight.data(), 1, k, y.data(), n, 1, 0, nullptr,
+                  Activation::none};
+  Work work = kernels().linear.work(product);
+  CHECK(work.workspace == 0);
+  CHECK(work.scratch < 256 * 1024);
+  CHECK(work.items[1] > 1);
 }
 
 void errors_name_the_operation_and_the_argument() {
@@ -70,21 +95,107 @@ void every_item_runs_once_whoever_calls() {
   one.join(), two.join(), three.join();
 }
 
-void a_forked_child_has_a_team_of_its_own() {
+// In a child, whose team is fresh.
+bool holds_in_a_child(bool (*fact)()) {
   pid_t child = fork();
-  if (child == 0) {
-    std::atomic<int> sum{0};
-    run_on_team(
-        100, 4,
-        [](void* context, int64_t first, int64_t last, int) {
-          static_cast<std::atomic<int>*>(context)->fetch_add(static_cast<int>(last - first));
-        },
-        &sum);
-    _exit(sum.load() == 100 ? 0 : 1);
-  }
+  if (child == 0) _exit(fact() ? 0 : 1);
   int status = -1;
   waitpid(child, &status, 0);
-  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+int sum_on_team(int threads) {
+  std::atomic<int> sum{0};
+  run_on_team(
+      100, threads,
+      [](void* context, int64_t first, int64_t last, int) {
+        static_cast<std::atomic<int>*>(context)->fetch_add(static_cast<int>(last - first));
+      },
+      &sum);
+  return sum.load();
+}
+
+void a_forked_child_has_a_team_of_its_own() {
+  sum_on_team(4);
+  CHECK(holds_in_a_child([] { return sum_on_team(4) == 100; }));
+}
+
+void a_team_without_memory_is_smaller_and_signals_stay_as_they_were() {
+  CHECK(holds_in_a_child([] {
+    sum_on_team(2);
+    no_memory = true;
+    int sum = sum_on_team(4);
+    no_memory = false;
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+    return sum == 100 && !sigismember(&blocked, SIGINT);
+  }));
+}
+
+#ifdef __linux__
+// The masks of blocked signals of all threads but the main one.
+std::vector<uint64_t> blocked_by_workers() {
+  std::vector<uint64_t> masks;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    if (thread.path().filename() == std::to_string(getpid())) continue;
+    std::ifstream status(thread.path() / "status");
+    for (std::string word; status >> word;)
+      if (uint64_t mask; word == "SigBlk:" && status >> std::hex >> mask) masks.push_back(mask);
+  }
+  return masks;
+}
+
+void workers_leave_signals_to_the_main_thread_but_not_their_faults() {
+  CHECK(holds_in_a_child([] {
+    sum_on_team(3);
+    auto good = [](uint64_t mask) {
+      auto blocks = [=](int signal) { return (mask >> (signal - 1) & 1) != 0; };
+      return blocks(SIGINT) && blocks(SIGTERM) && !blocks(SIGSEGV) && !blocks(SIGBUS) && !blocks(SIGFPE) &&
+             !blocks(SIGILL);
+    };
+    for (int turn = 0; turn < 5000; ++turn) {  // a thread that has only just begun blocks all
+      std::vector<uint64_t> masks = blocked_by_workers();
+      if (masks.size() == 2 && good(masks[0]) && good(masks[1])) return true;
+      usleep(1000);
+    }
+    return false;
+  }));
+}
+#endif
+
+// Rounding upward stands for all that a caller may have set.
+void what_the_caller_has_set_changes_no_bit_and_stays_set() {
+  const int64_t m = 67, n = 45, k = 300;
+  std::vector<float> a(m * k), b(n * k), c(m * n), sum(1);
+  for (size_t i = 0; i < a.size(); ++i) a[i] = std::sin(static_cast<float>(i));
+  for (size_t i = 0; i < b.size(); ++i) b[i] = std::cos(static_cast<float>(i));
+  auto run = [&](int threads, engine::Program* program) {
+    std::fill(c.begin(), c.end(), 0.f);
+    Into product(view(c, {m, n})), total(view(sum, {}));
+    Argument x{view(a, {m, k}), "x"}, weight{view(b, {n, k}), "weight"};
+    eager::linear({"linear", threads, nullptr, program}, x, weight, nullptr, "gelu", product);
+    Argument y{view(c, {m, n}), "x"};
+    eager::reduce({"sum", threads, nullptr, program}, kernels().sum, eager::Reducing::sum, y, std::nullopt, false,
+                  total);
+    double result = 0;
+    engine::Steps steps;
+    steps.count = 1, steps.results = &result;
+    if (program) program->run(steps, threads);
+    return program ? result : double{sum[0]};
+  };
+  double expected = run(1, nullptr);
+  std::vector<float> product = c;
+  for (int threads : {1, 2, 3}) {
+    for (bool recorded : {false, true}) {
+      engine::Program program({view(sum, {})});
+      std::fesetround(FE_UPWARD);
+      double result = run(threads, recorded ? &program : nullptr);
+      CHECK(std::fegetround() == FE_UPWARD);
+      std::fesetround(FE_TONEAREST);
+      CHECK(result == expected);
+      CHECK(std::memcmp(c.data(), product.data(), c.size() * sizeof(float)) == 0);
+    }
+  }
 }
 
 void a_quota_narrows_the_team() {
@@ -127,9 +238,15 @@ void memory_is_aligned_and_comes_back() {
 
 int main() {
   a_product_is_right_on_every_thread_count();
+  a_product_of_few_rows_packs_panel_by_panel();
   errors_name_the_operation_and_the_argument();
   every_item_runs_once_whoever_calls();
   a_forked_child_has_a_team_of_its_own();
+  a_team_without_memory_is_smaller_and_signals_stay_as_they_were();
+#ifdef __linux__
+  workers_leave_signals_to_the_main_thread_but_not_their_faults();
+#endif
+  what_the_caller_has_set_changes_no_bit_and_stays_set();
   a_quota_narrows_the_team();
   memory_is_aligned_and_comes_back();
   return report();

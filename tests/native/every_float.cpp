@@ -1,9 +1,8 @@
 // Evaluates functions of csrc/cpu/math.h at every float32, 2^32 of them, and prints the largest error in units in the
-// last place (ULP) of the exact result, next to the bound that must hold. Compile it for the instruction set to test:
+// last place (ULP) of the exact result, next to the bound that must hold. One program per instruction set:
 //
-//   g++ -std=c++20 -O3 -ffp-contract=off -Icsrc -march=x86-64-v3 -DFASTNN_ISA=avx2 tests/native/every_float.cpp
-//   ./a.out                     exp and log, about a minute
-//   ./a.out tanh sigmoid erf    those named
+//   build/release/tests/native/every_float_avx2                     exp and log, about a minute
+//   build/release/tests/native/every_float_avx2 tanh sigmoid erf    those named
 //
 // The reference is the C library in double precision, whose own error is below 1e-8 ULP of a float.
 #include <cmath>
@@ -70,7 +69,7 @@ bool within_bound(const Function& f) {
 
 }  // namespace
 
-int main(int count, char** names) {
+int every_float(int count, char** names) {
   bool good = true;
   for (const Function& f : functions) {
     bool wanted = count == 1 && (&f == functions || &f == functions + 1);
