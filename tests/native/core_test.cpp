@@ -50,8 +50,11 @@ void a_product_is_right_on_every_thread_count() {
 void a_product_of_few_rows_packs_panel_by_panel() {
   const int64_t m = 8, n = 2048, k = 2048;
   std::vector<float> x(m * k), weight(n * k), y(m * n);
-  Product product{DType::float32,  m, n, k, x.data(), k, 1, weight.data(), 1, k, y.data(), n, 1, 0, nullptr,
-                  Activation::none};
+  Product product{};
+  product.m = m, product.n = n, product.k = k, product.alpha = 1;
+  product.a = x.data(), product.a_row = k, product.a_column = 1;
+  product.b = weight.data(), product.b_row = 1, product.b_column = k;
+  product.c = y.data(), product.c_row = n;
   Work work = kernels().linear.work(product);
   CHECK(work.workspace == 0);
   CHECK(work.scratch < 256 * 1024);
