@@ -16,7 +16,7 @@ from benchmarks.report import Results, render, save, summarise
 BASE = "fastnn"
 AGAINST = {
     "kernels": ["numpy", "torch"],
-    "train": ["numpy", "torch", "jax", "sklearn"],
+    "train": ["fastnn eager", "numpy", "torch", "jax", "sklearn"],
     "process": ["numpy", "torch", "jax", "sklearn"],
 }
 TITLES = {"kernels": "Kernels, float32", "train": "A training step, float32", "process": "Whole processes"}

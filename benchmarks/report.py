@@ -149,7 +149,11 @@ def _peer_ratios(row: Row, base: str) -> dict[str, Quartiles]:
 
 
 def _geometric_mean(rows: list[Row], base: str) -> float | None:
-    against_best = [min(r.median for r in found.values()) for row in rows if (found := _peer_ratios(row, base))]
+    against_best = []
+    for row in rows:
+        # "fastnn eager" is no peer
+        medians = [r.median for name, r in _peer_ratios(row, base).items() if not name.startswith(base)]
+        against_best += [min(medians)] if medians else []
     return math.exp(statistics.mean(map(math.log, against_best))) if against_best else None
 
 

@@ -62,8 +62,8 @@ WORKLOADS = {
         Workload("W1", (2, 1), 32, 1000, 0.03),
         Workload("W2", (784, 10), 256, 234, 0.1, images=True),
         Workload("W3", (784, 256, 10), 256, 234, 0.1, images=True),
-        Workload("W4", (784, 256, 10), 32, 1875, 0.1, images=True),
-        Workload("W5", (784, 512, 512, 10), 128, 468, 0.1, images=True),
+        Workload("W4", (784, 256, 10), 32, 468, 0.1, images=True),
+        Workload("W5", (784, 512, 512, 10), 128, 117, 0.1, images=True),
         Workload("W6", (64, 64, 64, 10), 64, 93, 0.1),
         Workload("W7", (1024, 2048, 2048, 1000), 512, 4, 0.1),
     )

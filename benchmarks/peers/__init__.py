@@ -25,7 +25,7 @@ PEERS = {
 }
 """Where each contender is defined; only the worker process of a contender imports its library."""
 
-PACKAGES = {"torch.compile": "torch", "sklearn": "scikit-learn"}
+PACKAGES = {"fastnn eager": "fastnn", "torch.compile": "torch", "sklearn": "scikit-learn"}
 """The distribution that a contender comes from, where it has another name."""
 
 
