@@ -6,7 +6,7 @@ first) and returns a number. ``SGD(params, lr=CosineScheduler(1000))`` needs no 
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from . import functional as F
@@ -30,16 +30,14 @@ Schedule = Callable[[int], float]
 Params = Tensor | Iterable[Tensor] | Iterable[dict[str, Any]]
 
 
-@dataclass(slots=True)
 class _Member:
     """A parameter, the group it belongs to, and what the optimizer remembers about it."""
 
-    param: Tensor
-    group: dict[str, Any]
-    lr: Slot
-    takes_part: bool = False  # in the latest step: it had a gradient
-    corrections: tuple[Slot, Slot] = field(default_factory=lambda: (Slot(1.0), Slot(1.0)))
-    state: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, param: Tensor, group: dict[str, Any], lr: Slot) -> None:
+        self.param, self.group, self.lr = param, group, lr
+        self.takes_part = False  # in the latest step: it had a gradient
+        self.corrections = (Slot(1.0), Slot(1.0))
+        self.state: dict[str, Any] = {}
 
 
 class Optimizer:

@@ -87,9 +87,9 @@ Plan<T> make_plan(const Product& p) {
   };
   const double rows = static_cast<double>(plan.rows), columns = static_cast<double>(plan.columns),
                k = static_cast<double>(p.k);
-  // Items of some 30 microseconds, so that threads can balance. Blocks of rows first: a's rows are packed once per
-  // item, and columns are divided only where the rows are too few for that.
-  double cost = rows * columns * k / vector_bytes, item_cost = 60e3;
+  // Items of some 30 microseconds, so that threads can balance, or of 1.5 where none packs rows. Blocks of rows first:
+  // a's rows are packed once per item, and columns are divided only where the rows are too few for that.
+  double cost = rows * columns * k / vector_bytes, item_cost = plan.direct_a ? 3e3 : 60e3;
   plan.row_blocks = at_least(ceil_div(plan.row_panels, block_panels),
                              at_most(items_of(cost, item_cost), ceil_div(plan.row_panels, 2)));
   // A panel that one item reads is packed just before, into L1: to store all of b would cost more than a few rows do.
@@ -97,7 +97,8 @@ Plan<T> make_plan(const Product& p) {
   plan.ahead = plan.row_blocks > 1 && !plan.direct;
   if (!plan.ahead) {
     cost += nanoseconds_to_pack * columns * k;
-    item_cost = 12 * nanoseconds_to_pack * rows * k > 15e3 ? 12 * nanoseconds_to_pack * rows * k : 15e3;
+    double packing = 12 * nanoseconds_to_pack * rows * k;
+    item_cost = plan.direct_a ? 2e3 : packing > 15e3 ? packing : 15e3;
   }
   int64_t columns_wanted = plan.row_blocks >= 8 ? 1 : items_of(cost, item_cost) / at_least(plan.row_blocks, 1);
   plan.column_blocks = at_least(1, at_most(columns_wanted, plan.column_panels));

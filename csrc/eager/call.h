@@ -42,14 +42,17 @@ void execute(const Call& call, const Kernel<Arguments>& kernel, const Arguments&
   using Node = engine::KernelNode<Arguments>;
   if (call.program) return call.program->add(std::make_unique<Node>(kernel, arguments));
   Node node(kernel, arguments);
-  engine::Job job(node, call.threads > 0 ? call.threads : num_threads());
+  engine::Job job(node, call.threads > 0 ? call.threads : num_threads(), engine::nanoseconds_for_a_call);
   Buffer memory;
   if (job.memory() > 0) memory = Buffer(job.memory());
   struct Run {
     const engine::Job* job;
     std::byte* memory;
   } run{&job, memory.data()};
-  auto work = [](void* context) { static_cast<Run*>(context)->job->run(static_cast<Run*>(context)->memory); };
+  auto work = [](void* context) {
+    FloatEnvironment environment;
+    static_cast<Run*>(context)->job->run(static_cast<Run*>(context)->memory);
+  };
   if (call.around && job.cost() > nanoseconds_to_wrap) call.around(work, &run);
   else work(&run);
 }

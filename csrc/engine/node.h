@@ -33,13 +33,14 @@ class KernelNode final : public Node {
   Arguments arguments_;
 };
 
-// What one thread must have to do before another is worth waking.
-inline constexpr double nanoseconds_per_thread = 6000;
+// What a thread must have to do to be worth its while: waking one that may be parked costs an eager call more than a
+// program, whose threads wait for the next phase.
+inline constexpr double nanoseconds_for_a_call = 6000, nanoseconds_in_a_program = 1500;
 
 // A node with what is decided once: how many threads each phase is worth, and the memory it takes.
 class Job {
  public:
-  Job(const Node& node, int threads) : node_(&node), work_(node.work()) {
+  Job(const Node& node, int threads, double nanoseconds_per_thread) : node_(&node), work_(node.work()) {
     for (int phase = 0; phase < work_.phases; ++phase) {
       double cost = static_cast<double>(work_.items[phase]) * work_.cost[phase];
       cost_ += cost;
@@ -55,9 +56,8 @@ class Job {
   double cost() const { return cost_; }  // nanoseconds on one core, roughly
   int64_t memory() const { return workspace_ + scratch_ * most_; }
 
-  // `memory` is of memory() bytes and nobody else's meanwhile.
+  // `memory` is of memory() bytes and nobody else's meanwhile. The caller sees to the FloatEnvironment.
   void run(std::byte* memory) const {
-    FloatEnvironment environment;
     std::byte* scratch = memory + workspace_;
     for (int phase = 0; phase < work_.phases; ++phase) {
       if (threads_[phase] == 1) {

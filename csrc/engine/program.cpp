@@ -47,7 +47,7 @@ void Program::run(const Steps& steps, int threads) {
     jobs_.clear();
     int64_t most = 0;
     for (const auto& node : nodes_) {
-      jobs_.emplace_back(*node, threads);
+      jobs_.emplace_back(*node, threads, nanoseconds_in_a_program);
       most = std::max(most, jobs_.back().memory());
     }
     memory_ = Buffer(most);

@@ -66,23 +66,21 @@ def _layer(product: Step, addition: Step) -> Step | None:
     if product.kernel != "matmul" or product.scalars or addition.kernel != "add" or addition.writes:
         return None
     x, weight = product.operands
-    bias = next(operand for operand in addition.operands if operand != product.results[0])
+    bias = next((operand for operand in addition.operands if operand != product.results[0]), None)
     assert weight is not None
     if bias is None or bias.shape not in ((weight.shape[1],), (1, weight.shape[1])) or bias.dtype != weight.dtype:
         return None
-    turned = dataclasses.replace(weight, shape=weight.shape[::-1], strides=weight.strides[::-1])
-    flat = dataclasses.replace(bias, shape=bias.shape[-1:], strides=bias.strides[-1:])
+    turned = weight._replace(shape=weight.shape[::-1], strides=weight.strides[::-1])
+    flat = bias._replace(shape=bias.shape[-1:], strides=bias.strides[-1:])
     if addition.results[0].shape != product.results[0].shape:
         return None
-    return dataclasses.replace(addition, kernel="linear", operands=(x, turned, flat))
+    return addition._replace(kernel="linear", operands=(x, turned, flat))
 
 
 def _activated(product: Step, activation: Step) -> Step | None:
     if product.kernel != "linear" or product.scalars or activation.kernel not in ACTIVATIONS or activation.writes:
         return None
-    return dataclasses.replace(
-        activation, kernel="linear", operands=product.operands, scalars={"activation": activation.kernel}
-    )
+    return activation._replace(kernel="linear", operands=product.operands, scalars={"activation": activation.kernel})
 
 
 def _gradient(product: Step, gradient: Step) -> Step | None:
@@ -91,8 +89,7 @@ def _gradient(product: Step, gradient: Step) -> Step | None:
         return None
     if gradient.operands[0] != product.results[0] or gradient.operands[1] == product.results[0]:
         return None
-    return dataclasses.replace(
-        gradient,
+    return gradient._replace(
         kernel="matmul",
         operands=(*product.operands, gradient.operands[1]),
         scalars=product.scalars | {"backward": name},
@@ -106,8 +103,8 @@ def _update(product: Step, update: Step) -> Step | None:
     a, b = product.operands
     if gradient != product.results[0] or param is None or {param.memory} & {o.memory for o in _read(product)}:
         return None
-    return dataclasses.replace(
-        update, kernel="matmul_sgd_update", operands=(param, a, b, *velocity), scalars=product.scalars | update.scalars
+    return update._replace(
+        kernel="matmul_sgd_update", operands=(param, a, b, *velocity), scalars=product.scalars | update.scalars
     )
 
 

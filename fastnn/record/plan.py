@@ -23,8 +23,7 @@ class Role(Enum):
     CONSTANT = "constant"  # made from Python or NumPy values
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """One numbered piece of contiguous memory.
 
     `storage` is that of a state, `values` the copy of a constant; inputs and temporaries have neither.
@@ -37,8 +36,7 @@ class Memory:
     values: Array | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(NamedTuple):
     """A view of memory; `offset` and `strides` count elements."""
 
     memory: int
@@ -48,8 +46,7 @@ class Operand:
     dtype: np.dtype[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One kernel: what it reads, its `scalars` (numbers, Slots, names), what it gives and what it changes.
 
     `kernel` is a name, or the forward or backward of a `Function`. A result that was there before (``out=``) is among
