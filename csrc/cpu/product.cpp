@@ -29,10 +29,10 @@ constexpr int tile_width = tile_vectors * lanes<T>;
 // How one product is carried out. `rows` run in registers, `columns` in lanes.
 template <class T>
 struct Plan {
-  bool swapped;  // lanes along m: the tile computes the transpose of c
-  bool direct;   // full panels of b are read where they stand
-  bool direct_a;
-  bool ahead;  // the others are packed by a phase of their own; else by the one item that reads them
+  bool swapped;            // lanes along m: the tile computes the transpose of c
+  bool direct;             // full panels of b are read where they stand
+  bool ahead;              // the others are packed by a phase of their own; else by the one item that reads them
+  bool direct_a, ahead_a;  // the same of the row panels of a
   int64_t rows, columns, k;
   const T *a, *b;
   int64_t a_row, a_k, b_column, b_k;
@@ -45,10 +45,22 @@ struct Plan {
   T* panel(std::byte* workspace, int64_t c, int64_t p) const {
     return reinterpret_cast<T*>(workspace) + c * chunk * column_panels * tile_width<T> + p * depth(c) * tile_width<T>;
   }
+  // What the phase of packing packs in each chunk.
+  int64_t panels_ahead() const { return ahead ? column_panels + (ahead_a ? row_panels : 0) : 0; }
+  // Behind those of b.
+  T* panel_a(std::byte* workspace, int64_t c, int64_t p) const {
+    return reinterpret_cast<T*>(workspace) + k * column_panels * tile_width<T> + c * chunk * rows +
+           first_row(p) * depth(c);
+  }
   void pack_b(T* to, int64_t c, int64_t p) const {
     int64_t left = p * tile_width<T>;
     pack(to, tile_width<T>, b + left * b_column + c * chunk * b_k, b_column, b_k,
          static_cast<int>(at_most(tile_width<T>, columns - left)), depth(c));
+  }
+  void pack_a(T* to, int64_t c, int64_t p) const {
+    int64_t row = first_row(p);
+    int height = static_cast<int>(first_row(p + 1) - row);
+    pack(to, height, a + row * a_row + c * chunk * a_k, a_row, a_k, height, depth(c));
   }
 };
 
@@ -87,11 +99,12 @@ Plan<T> make_plan(const Product& p) {
   };
   const double rows = static_cast<double>(plan.rows), columns = static_cast<double>(plan.columns),
                k = static_cast<double>(p.k);
-  // Items of some 30 microseconds, so that threads can balance, or of 1.5 where none packs rows. Blocks of rows first:
-  // a's rows are packed once per item, and columns are divided only where the rows are too few for that.
+  // Items of some 30 microseconds, so that threads can balance, or of 1.5 where none packs rows. Blocks of rows first;
+  // but a b that L2 does not hold passes through it once for each, so that they must not be low.
   double cost = rows * columns * k / vector_bytes, item_cost = plan.direct_a ? 3e3 : 60e3;
+  int64_t least_panels = columns * k * sizeof(T) > 1 << 20 ? block_panels : 2;
   plan.row_blocks = at_least(ceil_div(plan.row_panels, block_panels),
-                             at_most(items_of(cost, item_cost), ceil_div(plan.row_panels, 2)));
+                             at_most(items_of(cost, item_cost), ceil_div(plan.row_panels, least_panels)));
   // A panel that one item reads is packed just before, into L1: to store all of b would cost more than a few rows do.
   // The few rows themselves are packed soon, and items may be smaller.
   plan.ahead = plan.row_blocks > 1 && !plan.direct;
@@ -100,8 +113,9 @@ Plan<T> make_plan(const Product& p) {
     double packing = 12 * nanoseconds_to_pack * rows * k;
     item_cost = plan.direct_a ? 2e3 : packing > 15e3 ? packing : 15e3;
   }
-  int64_t columns_wanted = plan.row_blocks >= 8 ? 1 : items_of(cost, item_cost) / at_least(plan.row_blocks, 1);
+  int64_t columns_wanted = items_of(cost, item_cost) / at_least(plan.row_blocks, 1);
   plan.column_blocks = at_least(1, at_most(columns_wanted, plan.column_panels));
+  plan.ahead_a = plan.ahead && plan.column_blocks > 1 && !plan.direct_a;
   return plan;
 }
 
@@ -118,8 +132,13 @@ template <class T, int height, int vectors, bool packed>
 FASTNN_INLINE void tile_of(int64_t kc, const T* a, int64_t a_row, const T* b, int64_t b_step, T* c, int64_t c_row,
                            int columns, Merge<T> merge) {
   Vec<T> sum[height][vectors] = {};
+  const T* next = b_step == tile_width<T> ? b + kc * b_step : b;
   for (int64_t k = 0; k < kc; ++k, a += packed ? height : 1, b += b_step) {
     Vec<T> row[vectors];
+    // The panel of b that comes next, on its way into L2; one read where it stands has no next.
+    __builtin_prefetch(next, 0, 2);
+    if (vectors == 2) __builtin_prefetch(next + lanes<T>, 0, 2);
+    next += b_step;
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) row[v] = load(b + v * lanes<T>);
 #pragma GCC unroll 14
@@ -187,7 +206,7 @@ struct Scratch {
   Scratch(const Product& p, const Plan<T>& plan, int64_t rows, int64_t columns)
       : aside(plan.swapped || p.update.param), whole(plan.chunks > 1) {
     panel = plan.ahead ? 0 : chunk * tile_width<T>;
-    packed = plan.direct_a ? 0 : rows * chunk + lanes<T>;  // and a vector of slack behind it
+    packed = plan.direct_a || plan.ahead_a ? 0 : rows * chunk;
     sums = aside ? rows * (whole ? columns : tile_width<T>) : 0;
     turned = plan.swapped && p.update.param ? rows * tile_width<T> : 0;
   }
@@ -210,11 +229,9 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
   T *sums = packed + sizes.packed, *turned = sums + sizes.sums, *product = static_cast<T*>(p.c);
   for (int64_t number = 0; number < at_least(plan.chunks, 1); ++number) {
     int64_t kc = plan.chunks ? plan.depth(number) : 0, k0 = number * chunk;
-    for (int64_t panel = panel0; panel < panel1 && !plan.direct_a; ++panel) {
-      int64_t row = plan.first_row(panel), height = plan.first_row(panel + 1) - row;
-      pack(packed + (row - row0) * kc, static_cast<int>(height), plan.a + row * plan.a_row + k0 * plan.a_k, plan.a_row,
-           plan.a_k, static_cast<int>(height), kc);
-    }
+    for (int64_t panel = panel0; panel < panel1 && sizes.packed; ++panel)
+      plan.pack_a(packed + (plan.first_row(panel) - row0) * kc, number, panel);
+    if (plan.ahead_a) packed = plan.panel_a(workspace, number, panel0);
     Merge<T> merge{static_cast<T>(p.alpha), static_cast<T>(p.beta), number == 0};
     for (int64_t q = column0; q < column1; ++q) {
       int64_t left = q * width;
@@ -263,10 +280,10 @@ Work work_of(const Product& p) {
   double nanoseconds = flops / per_nanosecond;
   if (!plan.ahead) nanoseconds += nanoseconds_to_pack * static_cast<double>(plan.columns) * static_cast<double>(plan.k);
   return {2,
-          {plan.ahead ? plan.column_panels * plan.chunks : 0, items, 0},
+          {plan.panels_ahead() * plan.chunks, items, 0},
           {static_cast<double>(chunk * width) * nanoseconds_to_pack,
            nanoseconds / static_cast<double>(at_least(items, 1)), 0},
-          plan.ahead ? times(plan.column_panels * width * size, plan.k) : 0,
+          times(((plan.ahead ? plan.column_panels * width : 0) + (plan.ahead_a ? plan.rows : 0)) * size, plan.k),
           (scratch.panel + scratch.packed + scratch.sums + scratch.turned) * size};
 }
 
@@ -274,9 +291,13 @@ template <class T>
 void run_as(const Product& p, int phase, int64_t first, int64_t last, std::byte* workspace, std::byte* scratch) {
   Plan<T> plan = make_plan<T>(p);
   for (int64_t item = first; item < last; ++item) {
-    int64_t number = item / plan.column_panels, q = item % plan.column_panels;
-    if (phase == 0) plan.pack_b(plan.panel(workspace, number, q), number, q);
-    else run_block(p, plan, item, workspace, scratch);
+    if (phase == 1) {
+      run_block(p, plan, item, workspace, scratch);
+      continue;
+    }
+    int64_t number = item / plan.panels_ahead(), q = item % plan.panels_ahead();
+    if (q < plan.column_panels) plan.pack_b(plan.panel(workspace, number, q), number, q);
+    else plan.pack_a(plan.panel_a(workspace, number, q - plan.column_panels), number, q - plan.column_panels);
   }
 }
 
