@@ -102,6 +102,11 @@ def begin_step() -> None:
     before_step(_local.counters.advance)
 
 
+def set_ordinal(ordinal: int) -> None:
+    """Goes on within the step as if `ordinal` calls had been made: after a step that was run without Python."""
+    _local.counters.ordinal = ordinal
+
+
 def counters(purpose: Purpose, name: str | None = None) -> dict[str, Any]:
     """The keyword arguments of a random kernel's next call.
 
