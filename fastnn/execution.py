@@ -73,6 +73,7 @@ class Steps:
         self._source: list[Any] = []
         self._attributes: Attributes = []
         self._seen: list[list[Any]] = []
+        self._gradients: list[tuple[Tensor, Tensor | None]] = []
         self._failures = 0
 
     # ---- what it tells --------------------------------------------------------------------------------------------
@@ -107,7 +108,7 @@ class Steps:
         if self._never is None and self._failures < ATTEMPTS:
             self._reason = None
         if self._reason is None and self._compares and not self._verify and total is not None and total < 3:
-            self._reason = f"an epoch has {total} steps, and its first and its last run from Python"
+            self._reason = "an epoch has no step between its first and its last, which run from Python"
         source = _source(loader) if self._own else []
         if not _is_same(source, self._source):
             self._records.clear()
@@ -145,10 +146,9 @@ class Steps:
                 yield 1
                 continue
             shapes = tuple([(part.shape, part.dtype) for part in batch])
-            record = self._ready(shapes, is_last=number == total)
-            if record is not None and (why := self._changed_setting()):
+            if self._reason is None and (why := self._changed_setting()):
                 self._give_up(why)
-                record = None
+            record = self._ready(shapes, is_last=number == total)
             if record is None:
                 self._run(shapes, batch)
             else:
@@ -170,6 +170,9 @@ class Steps:
     def _run(self, shapes: Hashable, batch: Batch) -> None:
         """A step from Python, recorded where that may lead to something."""
         self._attributes, self._seen = [], []
+        for leaf, gradient in self._gradients:  # native steps leave None, those from Python not
+            leaf.grad = gradient if leaf.grad is None else leaf.grad
+        self._gradients = []
         if not self._warm or self._reason is not None:
             self._warm = True
             own = [wrap(part._array) for part in batch]
@@ -230,6 +233,8 @@ class Steps:
 
     def _run_natively(self, record: _Record, engine: Engine, examples: int, steps: int, rows: Array | None) -> None:
         record.has_run = True
+        if self._compares and not self._gradients:
+            self._gradients = [(leaf, leaf.grad) for leaf, _ in record.plan.gradients]
         started = time.perf_counter()
         results = engine.run(steps, rows)
         record.seconds = (time.perf_counter() - started) / steps

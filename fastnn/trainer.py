@@ -55,6 +55,8 @@ class Trainer:
     (3, True)
     """
 
+    _unwatched = frozenset(("train_dataloader", "val_dataloader"))  # a step takes no part in them (`record.watch`)
+
     def __init__(
         self,
         max_epochs: int,
@@ -95,7 +97,9 @@ class Trainer:
 
     @property
     def execution(self) -> str:
-        """How training steps are run: "epoch: ..." or "step: ..." natively, or "eager: ..." and why."""
+        """How training steps are run: "epoch: ..." or "step: ..." natively, "verify: ..." both ways, "eager: ..." and
+        why from Python.
+        """
         return "eager: nothing has been trained" if self._training is None else str(self._training)
 
     @property
@@ -139,8 +143,9 @@ class Trainer:
         if not hasattr(data, "train_dataloader"):
             raise TypeError(f"[fit] data is a {type(data).__name__} without train_dataloader(): use ArrayData(X, y)")
         saved = None if resume is None else _Saved(resume, self.seed)
+        dispatch.escape("fit()")  # of another model, within a step
         with ExitStack() as stack:
-            stack.enter_context(_unrecorded("fit()"))
+            stack.enter_context(_unrecorded())
             stack.enter_context(_claim(model, self))
             stack.enter_context(_threads(self.num_threads))
             self._begin(model, data, saved, stack)
@@ -210,7 +215,7 @@ class Trainer:
             step,
             log=lambda name, values, examples: self._meter.extend(name, values, examples),
             prepare=self.prepare_batch,
-            watch=lambda: [self.model, self.optim, *([] if type(self) is Trainer else [self])],
+            watch=lambda: [self.model, self.optim, self],
             settings=self._settings,
             own_batches=not prepares,
             reason=reason,
@@ -421,9 +426,8 @@ def _tell_varies(what: str) -> None:
 
 
 @contextmanager
-def _unrecorded(what: str) -> Iterator[None]:
-    """What is done inside is no part of a step that is being recorded, which cannot be repeated without it."""
-    dispatch.escape(what)
+def _unrecorded() -> Iterator[None]:
+    """What is done inside is no part of a step that is being recorded."""
     recorder, dispatch.state.recorder = dispatch.state.recorder, None
     try:
         yield
