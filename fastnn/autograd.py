@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from fastnn import random
 from fastnn.dispatch import Array, Handle, Storage, call, constant, next_serial, not_a_tensor, run, state, wrap
 
 if TYPE_CHECKING:
@@ -326,11 +327,11 @@ class Application:
             args[place] = array
         self.inputs, self.context = arrays, Context()
         # A copy: forward may return its input, or keep its result and change it later.
-        return (np.array(self.function.forward(self.context, *args), order="C"),)
+        return (np.array(self._unrecorded(self.function.forward, *args), order="C"),)
 
     def backward(self, grad: Array) -> tuple[Array, ...]:
         """One gradient per Tensor; zeros where backward gives None."""
-        name, given = self.function.__name__, self.function.backward(self.context, grad)
+        name, given = self.function.__name__, self._unrecorded(self.function.backward, grad)
         gradients = given if isinstance(given, tuple) else (given,)
         if len(gradients) != len(self.plain):
             raise ValueError(f"[{name}.backward] gave {len(gradients)} gradients for {len(self.plain)} arguments")
@@ -341,6 +342,19 @@ class Application:
                 raise ValueError(f"[{name}.backward] gradient {place} is {g.shape}, the argument {x.shape}")
             results.append(g)
         return tuple(results)
+
+    def _unrecorded(self, half: Callable[..., Any], *args: Any) -> Any:
+        """What `half` does within is done again when it is called in a replay, and is no part of the record."""
+        recorder, state.recorder = state.recorder, None
+        before = random.get_state()
+        try:
+            result = half(self.context, *args)
+            after = random.get_state()
+        finally:
+            state.recorder = recorder
+        if recorder is not None and after != before:
+            recorder.escape(f"a random number of fastnn in {self.function.__name__}")
+        return result
 
 
 class FunctionNode(Node):

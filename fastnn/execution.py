@@ -1,44 +1,52 @@
 """How the steps of an epoch are run: from Python, recorded while they are, or natively, many in one call.
 
 The first step of a run warms up (lazy shapes, optimizer state). The next two are recorded and have to be equal; from
-then on the engine repeats them. Where user code takes part, the first step of every epoch is run from Python again and
-compared with its record.
+then on the engine repeats them. Where user code takes part, the last step of each epoch and the first on batches of
+each shape are run from Python again: what user code finds before and after an epoch is as ever, and each such step is
+compared with its record, the first ones also with what the engine makes of them.
 """
 
+import operator
 import time
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from .data import ArrayDataset, DataLoader
+from . import random
+from .data import ArrayDataset, Column, DataLoader
 from .dispatch import Array, wrap
-from .record import Eager, Engine, Plan, Recorder
+from .record import Check, Eager, Engine, Plan, Recorder
 from .tensor import Tensor
 
 Batch = Sequence[Any]
+Attributes = Sequence[tuple[str, dict[str, Any]]]
 
 CALL_SECONDS = 0.02  # of a native call: then signals, progress and callbacks have their turn
 ATTEMPTS = 3  # to record, in a run
 
 
-@dataclass
 class _Record:
     """What is known of the steps on batches of one shape: recorded once, or twice and so runnable natively."""
 
-    plan: Plan
-    engine: Engine | None = None
-    seconds: float = 0.0  # that a native step takes
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.check = Check(plan)
+        self.is_equal = False  # to another record
+        self.is_fresh = False  # made or compared in this epoch
+        self.has_run = False  # natively, in this epoch
+        self.engine: Engine | None = None
+        self.seconds = 0.0  # that a native step takes
+        self.ordinal: int | None = None  # of random numbers after a step; None where it begins no step of its own
 
 
 class Steps:
     """Runs `step` on the batches of a loader.
 
     `step` takes a batch; what it logs in a recorded or native step goes to ``log(name, values, examples)``. `prepare`
-    makes a batch of what a loader gives; with `own_batches`, what a DataLoader gives is one. `watch` are objects whose
-    plain attributes a recorded step may not change. `reason` says why no step shall be recorded. `has_user_code` asks
-    for comparing the first step of each epoch, `verify` for comparing every step.
+    makes a batch of what a loader gives; with `own_batches`, what a DataLoader gives is one. `watch` gives objects from
+    which nothing may be reached that a recorded step changes, `settings` the attributes of the model and the optimizer,
+    which nothing may change between two steps. `reason` says why no step shall be recorded. `has_user_code` asks for
+    comparing steps in each epoch, `verify` for comparing every step.
     """
 
     def __init__(
@@ -46,37 +54,48 @@ class Steps:
         step: Callable[[Batch], None],
         log: Callable[[str, Sequence[float], int], None],
         prepare: Callable[[Any], Batch],
-        watch: Sequence[object],
+        watch: Callable[[], Sequence[object]],
+        settings: Callable[[], Attributes],
         *,
         own_batches: bool = False,
         reason: str | None = None,
         has_user_code: bool = True,
         verify: bool = False,
     ) -> None:
-        self._step, self._log, self._prepare, self._watch = step, log, prepare, watch
+        self._step, self._log, self._prepare = step, log, prepare
+        self._watch, self._settings = watch, settings
         self._own_batches = own_batches
         self._never, self._has_user_code, self._verify = reason, has_user_code, verify
         self._reason: str | None = reason
         self._news: str | None = None
         self._records: dict[Hashable, _Record] = {}
-        self._warm = self._native = self._own = False
+        self._warm = self._own = self._compares = False
+        self._source: list[Any] = []
+        self._attributes: Attributes = []
+        self._seen: list[list[Any]] = []
+        self._gradients: list[tuple[Tensor, Tensor | None]] = []
         self._failures = 0
-        self._check = False
 
     # ---- what it tells --------------------------------------------------------------------------------------------
 
     @property
     def plan(self) -> Plan | None:
-        """The plan of the latest native step, or None."""
+        """What native steps do, or None."""
         plans = [record.engine.plan for record in self._records.values() if record.engine is not None]
+        if self._verify:
+            plans = [record.plan for record in self._records.values()]
         return plans[0] if plans and self._reason is None else None
 
     def __str__(self) -> str:
         if self._reason is not None:
             return f"eager: {self._reason}"
-        if not self._native:
+        if not any(record.is_equal for record in self._records.values()):
             return "eager: no step has been recorded twice yet"
         news = f"; {self._news}" if self._news else ""
+        if self._verify:
+            return f"verify: each step runs from Python and natively, with the same bits{news}"
+        if not any(record.engine is not None for record in self._records.values()):
+            return "eager: no step has been repeated yet"
         if self._own:
             return f"epoch: steps run natively, shuffling and gathering included{news}"
         return f"step: each step runs natively, on batches made in Python{news}"
@@ -85,81 +104,117 @@ class Steps:
 
     def epoch(self, loader: Any) -> Iterator[int]:
         """Runs an epoch; gives the number of steps made, after each step from Python and each native call."""
-        self._check = self._has_user_code and bool(self._records)
+        self._own = self._own_batches and _is_plain(loader)
+        self._compares = self._has_user_code or not self._own
+        total = len(loader) if hasattr(loader, "__len__") else None
         if self._never is None and self._failures < ATTEMPTS:
             self._reason = None
-        self._own = self._own_batches and type(loader) is DataLoader and type(loader.dataset) is ArrayDataset
-        return self._from_arrays(loader) if self._own else self._from_loader(loader)
+        if self._reason is None and self._compares and not self._verify and total is not None and total < 3:
+            self._reason = "an epoch has no step between its first and its last, which run from Python"
+        source = _source(loader) if self._own else []
+        if not _is_same(source, self._source):
+            self._records.clear()
+        self._source = source
+        for record in self._records.values():
+            record.is_fresh = record.has_run = False
+        return self._from_arrays(loader) if self._own else self._from_loader(loader, total)
 
     def _from_arrays(self, loader: DataLoader) -> Iterator[int]:
-        order, at = loader.begin_epoch(), 0
+        order, batch_size, at = loader.begin_epoch(), loader.batch_size, 0
         while at < len(order):
-            size = min(loader.batch_size, len(order) - at)
-            record = self._ready(size)
+            size = min(batch_size, len(order) - at)
+            steps = (len(order) - at) // size
+            is_last = steps == 1 and at + size == len(order)
+            record = self._ready(size, is_last)
             if record is None:
-                self._run(size, loader.dataset.take(wrap(order[at : at + size])), loader)
+                self._run(size, loader.dataset.take(wrap(order[at : at + size])))
                 steps = 1
             else:
-                steps = self._steps_in_a_call(record, (len(order) - at) // size)
-                self._run_natively(record, size, steps, order[at : at + steps * size])
+                if self._compares and at + steps * size == len(order):
+                    steps -= 1  # the last
+                steps = self._steps_in_a_call(record, steps)
+                record.engine = record.engine or Engine(record.plan, loader.dataset.take_into, size)
+                self._run_natively(record, record.engine, size, steps, order[at : at + steps * size])
             at += steps * size
             yield steps
 
-    def _from_loader(self, loader: Any) -> Iterator[int]:
-        for given in loader:
+    def _from_loader(self, loader: Any, total: int | None) -> Iterator[int]:
+        for number, given in enumerate(loader, 1):
             batch = self._prepare(given)
-            if other := next((part for part in batch if not isinstance(part, Tensor)), None):
-                self._give_up(f"a batch holds a {type(other).__name__}")
-                self._run(None, batch, None)
+            if why := _unfit(batch):
+                if self._reason is None:
+                    self._give_up(why)
+                self._step(batch)
                 yield 1
                 continue
-            shapes = tuple([(part.shape, str(part.dtype)) for part in batch])
-            record = self._ready(shapes)
+            shapes = tuple([(part.shape, part.dtype) for part in batch])
+            if self._reason is None and (why := self._changed_setting()):
+                self._give_up(why)
+            record = self._ready(shapes, is_last=number == total)
             if record is None:
-                self._run(shapes, batch, None)
+                self._run(shapes, batch)
             else:
-                assert record.engine is not None
+                record.engine = record.engine or Engine(record.plan)
                 record.engine.load(batch)
-                self._run_natively(record, len(batch[-1]), 1, None)
+                self._run_natively(record, record.engine, len(batch[-1]), 1, None)
+            self._seen = [list(attributes.values()) for _, attributes in self._attributes]
             yield 1
 
-    def _ready(self, shapes: Hashable) -> _Record | None:
+    def _ready(self, shapes: Hashable, is_last: bool) -> _Record | None:
         """The record of a native step on such a batch, where that is what shall be done now."""
         record = self._records.get(shapes)
-        if self._reason is not None or self._check or self._verify or record is None or record.engine is None:
+        if self._reason is not None or self._verify or record is None or not record.is_equal:
             return None
-        return record
+        return None if self._compares and (is_last or not record.is_fresh) else record
 
     # ---- from Python ----------------------------------------------------------------------------------------------
 
-    def _run(self, shapes: Hashable, batch: Batch, loader: DataLoader | None) -> None:
+    def _run(self, shapes: Hashable, batch: Batch) -> None:
         """A step from Python, recorded where that may lead to something."""
+        self._attributes, self._seen = [], []
+        for leaf, gradient in self._gradients:  # native steps leave None, those from Python not
+            leaf.grad = gradient if leaf.grad is None else leaf.grad
+        self._gradients = []
         if not self._warm or self._reason is not None:
             self._warm = True
-            self._step(batch)
+            own = [wrap(part._array) for part in batch]
+            self._step(tuple(own) if type(batch) is tuple else own)
             return
-        self._check = False
-        inputs = [_as_input(part) for part in batch]
         record = self._records.get(shapes)
-        engine = record.engine if record is not None and self._verify else None
-        before = [] if engine is None else [storage.array.copy() for storage in engine.written]
-        recorded, output = Recorder(inputs, self._watch).run(lambda: self._step(inputs))
-        for name, value in output.logs.items():
+        repeats = self._verify or (self._compares and record is not None and not record.is_fresh)
+        before = record.check.values() if record is not None and repeats else None
+        begun = random.get_state()[1]
+        recorder = Recorder(self._watch())
+        recorded, _ = recorder.run(self._step, batch)
+        for name, value in recorder.logged:
             self._log(name, [float(value.item())], len(batch[-1]))
         if isinstance(recorded, Eager):
-            self._give_up(recorded.reason)
+            self._differs(shapes, record, recorded, recorded.reason)
         elif record is None:
             self._records[shapes] = _Record(recorded)
         elif why := record.plan.difference(recorded):
             self._differs(shapes, record, recorded, why)
-        elif record.engine is None:
-            record.engine = _engine(recorded, None if self._verify else loader)
-            self._native = True
-        elif engine is not None:
-            _compare(engine, inputs, before, output.logs)
+        elif before is not None and (why := record.check.difference(batch, before, recorder)):
+            if self._verify:
+                raise RuntimeError(f"[verify] {why}")
+            self._differs(shapes, record, Eager(why), why)
+        else:
+            record.is_equal = record.is_fresh = True
+            _, step, ordinal = random.get_state()
+            record.ordinal = None if step == begun else ordinal
+            if not self._own:
+                self._attributes = self._settings()
 
-    def _differs(self, shapes: Hashable, record: _Record, recorded: Plan, why: str) -> None:
-        if record.engine is None:
+    def _differs(self, shapes: Hashable, record: _Record | None, recorded: Plan | Eager, why: str) -> None:
+        if record is not None and record.has_run:
+            self._never = why = f"{why}, within an epoch"
+            warnings.warn(
+                f"[fit] {why}. Steps before it were repeated natively without this. From now on each runs from Python; "
+                "Trainer(replay=False) runs all of them so",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        if isinstance(recorded, Eager) or self._never is not None or record is None or not record.is_equal:
             self._give_up(why)
         else:  # it was the same within an epoch and is another now: recorded anew, with everything that hangs on it
             self._records = {shapes: _Record(recorded)}
@@ -178,19 +233,39 @@ class Steps:
             return min(left, 4)
         return max(1, min(left, int(CALL_SECONDS / record.seconds)))
 
-    def _run_natively(self, record: _Record, examples: int, steps: int, rows: Array | None) -> None:
-        assert record.engine is not None
+    def _run_natively(self, record: _Record, engine: Engine, examples: int, steps: int, rows: Array | None) -> None:
+        record.has_run = True
+        if self._compares and not self._gradients:
+            self._gradients = [(leaf, leaf.grad) for leaf, _ in record.plan.gradients]
         started = time.perf_counter()
-        results = record.engine.run(steps, rows)
+        results = engine.run(steps, rows)
         record.seconds = (time.perf_counter() - started) / steps
-        for name, values in zip(record.engine.names, results.T, strict=True):
+        if record.ordinal is not None:
+            random.set_ordinal(record.ordinal)
+        for name, values in zip(engine.names, results.T, strict=True):
             self._log(name, values.tolist(), examples)
+
+    def _changed_setting(self) -> str | None:
+        """What user code has done to the model or the optimizer since the latest step, be it to prepare a batch."""
+        for (owner, attributes), values in zip(self._attributes, self._seen, strict=False):
+            if len(attributes) == len(values) and all(map(operator.is_, attributes.values(), values)):
+                continue
+            for name, before in zip(attributes, values, strict=False):
+                if attributes[name] is not before and not _is_equal_number(attributes[name], before):
+                    return f"{owner}.{name} changed between two steps"
+            if len(attributes) != len(values):
+                return f"{owner} has other attributes than in the step before"
+        return None
 
 
 def has_user_code(things: Sequence[object]) -> bool:
     """Whether a class outside this package takes part, or a function of the user's among the attributes."""
     return any(
-        not _is_ours(thing) or any(callable(value) and not _is_ours(value) for value in vars(thing).values())
+        not _is_ours(thing)
+        or any(callable(value) and not _is_ours(value) for value in vars(thing).values())
+        or any(
+            callable(value) and not _is_ours(value) for g in getattr(thing, "param_groups", ()) for value in g.values()
+        )
         for thing in things
         if hasattr(thing, "__dict__")
     )
@@ -200,34 +275,36 @@ def _is_ours(thing: object) -> bool:
     return type(thing).__module__.startswith(__package__ + ".")
 
 
-def _as_input(part: Tensor) -> Tensor:
-    """`part` in contiguous memory that is known as nothing else."""
-    array = part._array
-    tensor: Tensor = wrap(array if array.flags.c_contiguous else array.copy())
-    return tensor
+def _is_plain(loader: Any) -> bool:
+    """Whether a loader gathers rows of arrays, and nothing else."""
+    return (
+        type(loader) is DataLoader
+        and type(loader.dataset) is ArrayDataset
+        and all(type(column) is Column for column in loader.dataset.columns)
+    )
 
 
-def _engine(plan: Plan, loader: DataLoader | None) -> Engine:
-    if loader is None:
-        return Engine(plan)
-    return Engine(plan, loader.dataset.take_into, plan.input_shapes[0][0])
+def _source(loader: DataLoader) -> list[tuple[Array, dict[str, Any], dict[str, Any]]]:
+    """Where the rows of batches come from."""
+    return [(column.data._array, dict(column.gather), dict(column.cast)) for column in loader.dataset.columns]
 
 
-def _compare(engine: Engine, inputs: Batch, before: list[Array], logs: dict[str, Array]) -> None:
-    """Repeats natively the step that has just been run, from the states `before` it. RuntimeError where bits differ."""
-    after = [storage.array.copy() for storage in engine.written]
-    for storage, array in zip(engine.written, before, strict=True):
-        storage.array[...] = array
-    engine.load(inputs)
-    values = engine.repeat()[0]
-    states = [storage.array.copy() for storage in engine.written]
-    for storage, array in zip(engine.written, after, strict=True):
-        storage.array[...] = array
-    for name, value in zip(engine.names, values, strict=True):
-        if not np.array_equal(value, np.float64(logs[name].item()), equal_nan=True):
-            raise RuntimeError(f"[verify] {name} is {value!r} natively, {logs[name].item()!r} from Python")
-    for number, (native, eager) in enumerate(zip(states, after, strict=True)):
-        if native.tobytes() != eager.tobytes():
-            raise RuntimeError(
-                f"[verify] state {number} of shape {eager.shape} has other bits natively than from Python"
-            )
+def _is_same(source: Sequence[Any], other: Sequence[Any]) -> bool:
+    pairs = zip(source, other, strict=False)
+    return len(source) == len(other) and all(a[0] is b[0] and a[1:] == b[1:] for a, b in pairs)
+
+
+def _is_equal_number(a: Any, b: Any) -> bool:
+    return isinstance(a, int | float | str) and type(a) is type(b) and repr(a) == repr(b)
+
+
+def _unfit(batch: Any) -> str | None:
+    """Why a step on `batch` cannot be recorded."""
+    if type(batch) not in (tuple, list):
+        return f"a batch is a {type(batch).__name__}"
+    for part in batch:
+        if type(part) is not Tensor:
+            return f"a batch holds a {type(part).__name__}"
+        if part.requires_grad:
+            return "a batch requires a gradient"
+    return None

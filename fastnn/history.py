@@ -111,6 +111,8 @@ class History(Mapping[str, list[float]]):
 class Meter:
     """Values logged in an epoch, and how many examples each stands for. Tensors are read together, not one by one.
 
+    `batch_size` is that of the latest step.
+
     >>> meter = Meter()
     >>> meter.add("val_loss", 1.0, examples=3)
     >>> meter.add("val_loss", 5.0, examples=1)
@@ -122,6 +124,7 @@ class Meter:
         self._waiting: list[tuple[str, Any]] = []
         self._values: dict[str, list[float]] = {}
         self.examples: dict[str, list[int]] = {}
+        self.batch_size = 1
 
     def add(self, name: str, value: Any, examples: int) -> None:
         """Take a number, or a Tensor of one element, to be read later."""
@@ -133,6 +136,7 @@ class Meter:
         """Take several numbers, of `examples` each."""
         self._waiting += [(name, value) for value in values]
         self.examples.setdefault(name, []).extend([examples] * len(values))
+        self.batch_size = examples
 
     @property
     def is_full(self) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
-from fastnn.dispatch import Slot, before_step
+from fastnn.dispatch import Slot, before_step, escape
 
 
 class Purpose(IntEnum):
@@ -82,6 +82,7 @@ def get_state() -> tuple[int, int, int]:
     >>> get_state()
     (42, 8, 0)
     """
+    escape("get_state()")
     own = _local.counters
     return own.seed, int(own.step.value), own.ordinal
 
@@ -105,6 +106,11 @@ def begin_step() -> None:
     (0, 1)
     """
     before_step(_local.counters.advance)
+
+
+def set_ordinal(ordinal: int) -> None:
+    """Goes on within the step as if `ordinal` calls had been made: after a step that was run without Python."""
+    _local.counters.ordinal = ordinal
 
 
 def counters(purpose: Purpose, name: str | None = None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from .callbacks import Callback
 from .execution import Steps, has_user_code
 from .history import History, Meter
 from .models import Batch, Model
-from .record import Plan
+from .record import Plan, Recorder
 from .tensor import Tensor
 
 _METRICS = ("train_loss", "val_loss", "val_acc")  # come first in the history
@@ -55,6 +55,8 @@ class Trainer:
     (3, True)
     """
 
+    _unwatched = frozenset(("train_dataloader", "val_dataloader"))  # a step takes no part in them (`record.watch`)
+
     def __init__(
         self,
         max_epochs: int,
@@ -90,17 +92,40 @@ class Trainer:
         self.history = History()
         self.should_stop = self._fitting = self._logged = False
         self._bar: Any = None
+        self._train_batch_idx = self._val_batch_idx = 0
         self._training: Steps | None = None
 
     @property
     def execution(self) -> str:
-        """How training steps are run: "epoch: ..." or "step: ..." natively, or "eager: ..." and why."""
+        """How training steps are run: "epoch: ..." or "step: ..." natively, "verify: ..." both ways, "eager: ..." and
+        why from Python.
+        """
         return "eager: nothing has been trained" if self._training is None else str(self._training)
 
     @property
     def plan(self) -> Plan | None:
         """What a native training step does, a table when printed; None where steps are run from Python."""
         return None if self._training is None else self._training.plan
+
+    @property
+    def train_batch_idx(self) -> int:
+        """Training steps made."""
+        _tell_varies("train_batch_idx")
+        return self._train_batch_idx
+
+    @train_batch_idx.setter
+    def train_batch_idx(self, steps: int) -> None:
+        self._train_batch_idx = steps
+
+    @property
+    def val_batch_idx(self) -> int:
+        """Validation steps made."""
+        _tell_varies("val_batch_idx")
+        return self._val_batch_idx
+
+    @val_batch_idx.setter
+    def val_batch_idx(self, steps: int) -> None:
+        self._val_batch_idx = steps
 
     # ---- the run --------------------------------------------------------------------------------------------------
 
@@ -118,7 +143,9 @@ class Trainer:
         if not hasattr(data, "train_dataloader"):
             raise TypeError(f"[fit] data is a {type(data).__name__} without train_dataloader(): use ArrayData(X, y)")
         saved = None if resume is None else _Saved(resume, self.seed)
+        dispatch.escape("fit()")  # of another model, within a step
         with ExitStack() as stack:
+            stack.enter_context(_unrecorded())
             stack.enter_context(_claim(model, self))
             stack.enter_context(_threads(self.num_threads))
             self._begin(model, data, saved, stack)
@@ -141,9 +168,9 @@ class Trainer:
         self.model = model
 
     def _begin(self, model: Model, data: Any, saved: "_Saved | None", stack: ExitStack) -> None:
-        self.epoch = self.train_batch_idx = self.val_batch_idx = 0
+        self.epoch = self._train_batch_idx = self._val_batch_idx = 0
         self.should_stop = False
-        self._meter, self._batch_size, self._fitting = Meter(), 1, True
+        self._meter, self._fitting = Meter(), True
         stack.callback(setattr, self, "_fitting", False)
         seed = saved.history.seed if saved else self.seed
         random.manual_seed(_draw_seed() if seed is None else seed)
@@ -184,17 +211,23 @@ class Trainer:
             reason = "fit_epoch is defined by the model or the trainer"
         elif busy:
             reason = f"{busy[0]}.on_step_end is called after every step"
-        watch = [*model.modules(), self.optim]
         return Steps(
             step,
             log=lambda name, values, examples: self._meter.extend(name, values, examples),
             prepare=self.prepare_batch,
+            watch=lambda: [self.model, self.optim, self],
+            settings=self._settings,
             own_batches=not prepares,
-            watch=watch,
             reason=reason,
-            has_user_code=has_user_code([*watch, self, *self.callbacks]),
+            has_user_code=has_user_code([*model.modules(), self.optim, self, *self.callbacks]),
             verify=self.verify is not None,
         )
+
+    def _settings(self) -> list[tuple[str, dict[str, Any]]]:
+        """Attributes of the model and the optimizer, with the name of whose they are."""
+        things = [thing for thing in (*self.model.modules(), self.optim) if hasattr(thing, "__dict__")]
+        groups = [group for group in getattr(self.optim, "param_groups", ()) if isinstance(group, dict)]
+        return [(type(thing).__name__, vars(thing)) for thing in things] + [("param_groups", group) for group in groups]
 
     def _run_epoch(self) -> None:
         self._meter, self._checked, self._first_step = Meter(), 0, self.train_batch_idx
@@ -256,7 +289,7 @@ class Trainer:
 
     def _train(self, batch: Batch) -> None:
         random.begin_step()
-        self._batch_size, self._logged = len(batch[-1]), False
+        self._meter.batch_size, self._logged = len(batch[-1]), False
         loss = self.model.training_step(batch)
         if not isinstance(loss, Tensor):
             raise TypeError(f"[fit] training_step returned a {type(loss).__name__}: it must return the loss, a Tensor")
@@ -281,7 +314,7 @@ class Trainer:
         self._val_seconds = time.perf_counter() - started
 
     def _validation_step(self, batch: Batch) -> None:
-        self._batch_size = len(batch[-1])
+        self._meter.batch_size = len(batch[-1])
         self.model.validation_step(batch)
 
     def clip_gradients(self, grad_clip_val: float, model: Model) -> None:
@@ -295,9 +328,9 @@ class Trainer:
         self._logged = self._logged or name == "train_loss"
         recorder = dispatch.state.recorder
         if recorder is not None:
-            recorder.log(name, value if isinstance(value, Tensor) else F.tensor(value))
+            recorder.log(name, value if isinstance(value, Tensor) else F.tensor(float(value), dtype="float64"))
         elif self._fitting:
-            self._meter.add(name, value, self._batch_size)
+            self._meter.add(name, value, self._meter.batch_size)
 
     def _check_loss(self) -> None:
         losses = self._meter.values.get("train_loss", [])
@@ -346,7 +379,7 @@ class Trainer:
     def _show(self, steps: int) -> None:
         """Move the bar on; its text is made when it is drawn, not in every step."""
         if self._bar.update(steps):
-            rate, size = self._bar.format_dict["rate"] or 0.0, self._batch_size
+            rate, size = self._bar.format_dict["rate"] or 0.0, self._meter.batch_size
             parts = [f"loss {self._meter.means()['train_loss']:.4g}"]
             if "val_acc" in self.history:
                 parts.append(f"val_acc {self.history.val_acc[-1]:.4f}")
@@ -383,6 +416,23 @@ def _draw_seed() -> int:
 
 def _length(loader: Any) -> int | None:
     return len(loader) if hasattr(loader, "__len__") else None
+
+
+def _tell_varies(what: str) -> None:
+    """A step that reads the number of steps does something else sooner or later."""
+    recorder = dispatch.state.recorder
+    if isinstance(recorder, Recorder):
+        recorder.varies(what)
+
+
+@contextmanager
+def _unrecorded() -> Iterator[None]:
+    """What is done inside is no part of a step that is being recorded."""
+    recorder, dispatch.state.recorder = dispatch.state.recorder, None
+    try:
+        yield
+    finally:
+        dispatch.state.recorder = recorder
 
 
 @contextmanager

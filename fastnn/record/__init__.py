@@ -10,12 +10,14 @@ from fastnn.dispatch import Array, state, wrap
 from fastnn.functional.creation import as_array
 from fastnn.tensor import Tensor
 
+from .check import Check
 from .engine import Engine
 from .plan import Eager, Memory, Operand, Output, Plan, Role, Step
 from .recorder import Recorder
 from .replay import Replayer
 
 __all__ = [
+    "Check",
     "Eager",
     "Engine",
     "Memory",
@@ -65,7 +67,7 @@ def record(
     >>> w
     tensor([-1.], requires_grad=True)
     """
-    chosen = [[_as_input(value) for value in batch] for batch in islice(batches, 3)]
+    chosen = [[_as_tensor(value) for value in batch] for batch in islice(batches, 3)]
     if len(chosen) < 3:
         raise ValueError(f"[record] batches holds {len(chosen)}, but recording takes three")
     kinds = [[(str(tensor.dtype), tensor.shape) for tensor in batch] for batch in chosen]
@@ -75,7 +77,7 @@ def record(
     records: list[Plan | Eager] = []
     outputs: list[Output] = []
     for batch in chosen:
-        recorded, output = Recorder(batch, watch).run(functools.partial(_begin_and_run, step, batch))
+        recorded, output = Recorder(watch).run(functools.partial(_begin_and_run, step), batch)
         records.append(recorded)
         outputs.append(output)
     _, second, third = records
@@ -95,8 +97,6 @@ def _begin_and_run(step: Callable[..., Any], batch: Sequence[Tensor]) -> Any:
     return step(*batch)
 
 
-def _as_input(value: Tensor | Array) -> Tensor:
-    """`value` as a Tensor whose memory is contiguous and known as nothing else."""
-    array = value._array if isinstance(value, Tensor) else as_array(value)
-    tensor: Tensor = wrap(array if array.flags.c_contiguous else array.copy())
+def _as_tensor(value: Tensor | Array) -> Tensor:
+    tensor: Tensor = value if isinstance(value, Tensor) else wrap(as_array(value))
     return tensor

@@ -3,23 +3,22 @@
 import gc
 import math
 import os
-import random
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.dispatch import Advance, Array, Slot, Storage, next_serial, run, state, wrap
+from fastnn.autograd import Application
+from fastnn.dispatch import Advance, Array, Slot, Storage, next_serial, read_only, run, state, wrap
 from fastnn.tensor import Tensor
 
 from .plan import Eager, Memory, Operand, Output, Plan, Role, Step, kernel_name
+from .watch import look, look_at
 
 _LIBRARIES = tuple(str(folder) + os.sep for folder in (Path(__file__).parents[1], Path(np.__file__).parent))
-_PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
 def user_line() -> str:
@@ -35,28 +34,14 @@ def _address(array: Array) -> int:
     return address
 
 
-def freeze(value: Any, depth: int = 8) -> Any:
-    """What of `value` can be compared later: numbers, text, generators, small arrays, and containers of them.
-
-    `depth` bounds containers that contain themselves.
-    """
-    if isinstance(value, _PLAIN):
-        return repr(value)
-    if depth == 0:
-        return None
-    if isinstance(value, dict):
-        return {repr(key): freeze(item, depth - 1) for key, item in value.items()}
-    if isinstance(value, (set, frozenset)):
-        return sorted(map(repr, value))
-    if isinstance(value, (list, tuple)):
-        return [freeze(item, depth - 1) for item in value]
-    if isinstance(value, np.ndarray):
-        return value.tobytes() if value.nbytes <= 4096 else None
-    if isinstance(value, np.random.Generator):
-        return freeze(value.bit_generator.state)
-    if isinstance(value, random.Random):
-        return value.getstate()
-    return None
+def _extent(array: Array) -> tuple[int, int]:
+    """The bytes that a view reaches: from, to."""
+    start = end = _address(array)
+    if not array.size:
+        return start, end
+    for n, stride in zip(array.shape, array.strides, strict=True):
+        start, end = start + min(0, (n - 1) * stride), end + max(0, (n - 1) * stride)
+    return start, end + array.itemsize
 
 
 class _Logged(NamedTuple):
@@ -67,39 +52,72 @@ class _Logged(NamedTuple):
     version: int
 
 
-class Recorder:
-    """Records one step; `watch` are objects whose plain attributes may not change.
+class _Kept(NamedTuple):
+    """A gradient of the step, and the memory that is taken from it to see whether anything else holds it."""
 
-    `reason` is None as long as the step can be repeated.
+    leaf: Tensor
+    grad: weakref.ref[Tensor]
+    storage: weakref.ref[Storage]
+    array: Array
+
+
+class _Repeated(Application):
+    """A use of a `Function` that belongs to a plan.
+
+    What the function keeps of its arguments, for its backward or for its own ends, are copies: the engine puts other
+    values where the arguments were.
     """
 
-    def __init__(self, inputs: Sequence[Tensor], watch: Iterable[object] = ()) -> None:
+    def forward(self, *arrays: Array) -> tuple[Array, ...]:
+        return super().forward(*[read_only(array.copy()) for array in arrays])
+
+
+class Recorder:
+    """Records one step; `watch` are objects from which nothing may be reached that changes (`watch.look`).
+
+    `reason` is None as long as the step can be repeated. After the step, `logged` holds what was logged, in order, and
+    `functions` the results of each half of a `Function`.
+    """
+
+    def __init__(self, watch: Iterable[object] = ()) -> None:
         self.reason: str | None = None
         self.watch = list(watch)
         self.memory: list[Memory] = []
         self.steps: list[Step] = []
         self.callbacks: list[Advance] = []
+        self.logged: list[tuple[str, Array]] = []
+        self.functions: list[tuple[Array, ...]] = []
         self._numbers: dict[Any, int] = {}
         self._made: dict[int, tuple[weakref.ref[Storage], str, str]] = {}
+        self._places: dict[int, tuple[int, int]] = {}
         self._slots: dict[Slot, float] = {}
         self._leaves: dict[Tensor, None] = {}
         self._logged: dict[str, _Logged] = {}
-        self.input_shapes = [tensor.shape for tensor in inputs]
-        for tensor in inputs:
-            self._number(tensor._storage.serial, Memory(Role.INPUT, tensor.dtype, tensor.numel()))
-        self.inputs = list(range(len(inputs)))
+        self._applications: dict[Application, _Repeated] = {}
 
-    def run(self, step: Callable[[], Any]) -> tuple[Plan | Eager, Output]:
-        """Runs `step` and gives its plan, or the reason why it has none, and what it returned and logged."""
+    def run(self, step: Callable[[Sequence[Tensor]], Any], batch: Sequence[Tensor]) -> tuple[Plan | Eager, Output]:
+        """Runs ``step(batch)`` and gives its plan, or the reason why it has none, and what it returned and logged.
+
+        The step gets Tensors of its own, on the memory of those in `batch`.
+        """
         if state.recorder is not None:
             raise RuntimeError("[record] a step is being recorded already: a step cannot record another")
-        self._baseline = self._snapshot()
+        inputs = as_inputs(batch)
+        given = [weakref.ref(tensor._storage) for tensor in inputs]
+        shapes, numbers = self._number_inputs(inputs)
+        self._before = look(self.watch)
         self._start = next_serial()
         state.recorder = self
         try:
-            result = step()
+            result = step(inputs)
         finally:
             state.recorder = None
+        changed = self._before.change(look(self.watch))
+        del self._before  # which holds Tensors
+        if any(self.memory[operand.memory].role is Role.INPUT for one in self.steps for operand in one.writes):
+            for own, part in zip(inputs, batch, strict=True):
+                if not np.may_share_memory(own._array, part._array):
+                    part._array[...] = own._array
         if result is not None and not isinstance(result, Tensor):
             self._give_up(f"the step returned a {type(result).__name__}, neither a Tensor nor None")
             result = None
@@ -109,16 +127,17 @@ class Recorder:
         )
         loss = None if result is None else self._operand(result, "the result")
         logs = self._release_logs()
-        gradients = self._release_gradients()
-        del result
-        self._check_survivors()
+        gradients, kept = self._release_gradients()
+        del result, inputs
+        self._check_survivors(given)
         self._check_overlaps()
         self._check_slots()
-        self._check_changes()
+        if changed is not None:
+            self._give_up(changed)
         if self.reason is not None:
+            _give_back(kept)
             return Eager(self.reason), output
-        plan = Plan(self.memory, self.steps, self.inputs, self.input_shapes, loss, logs, gradients, self.callbacks)
-        return plan, output
+        return Plan(self.memory, self.steps, numbers, shapes, loss, logs, gradients, self.callbacks), output
 
     # ---- told by the seam -----------------------------------------------------------------------------------------
 
@@ -140,17 +159,33 @@ class Recorder:
             if role in (Role.INPUT, Role.CONSTANT):
                 self._give_up(f"{kernel_name(kernel)} at {where} writes into {role.value} memory")
         given = written if results and writes else tuple(self._result(tensor, kernel, where) for tensor in results)
+        if not isinstance(kernel, str):
+            self.functions.append(tuple(tensor._array.copy() for tensor in results))
+            kernel = self._repeated(kernel)
         self.steps.append(Step(kernel, read, scalars, given, written, where))
 
     def escape(self, what: str) -> None:
         """A value left for Python."""
         self._give_up(f"{what} at {user_line()} takes a value out of the step")
 
+    def varies(self, what: str) -> None:
+        """Python reads a number that the next step finds changed."""
+        self._give_up(f"{what}, read at {user_line()}, is another in each step")
+
     def before_step(self, callback: Advance) -> None:
-        """What `callback` changes is no change by the step."""
-        self._check_changes()
-        callback(1)
-        self._baseline = self._snapshot()
+        """What `callback` changes of itself, or of what it is a method of, is no change by the step."""
+        owner = getattr(callback, "__self__", None)
+        near = self.watch if owner is None else [owner] if id(owner) in self._before.owners else []
+        if (changed := self._before.change_in(look_at(near))) is not None:
+            self._give_up(changed)
+        if callback in self.callbacks:
+            self._give_up(f"what precedes a step was asked for twice in it, at {user_line()}")
+        kernels = len(self.steps)
+        varying = callback(1)
+        if len(self.steps) > kernels:
+            self._give_up(f"{self.steps[-1].name} at {self.steps[-1].where} is part of what precedes a step")
+        self._note_slots({str(i): slot for i, slot in enumerate(varying)}, user_line())
+        self._before.values.update(look_at(near).values)
         self.callbacks.append(callback)
 
     def gradient(self, leaf: Tensor) -> None:
@@ -159,9 +194,12 @@ class Recorder:
 
     def log(self, name: str, value: Tensor) -> None:
         """`value`, as it is now, is to be read after each step."""
+        if name in self._logged:
+            self._give_up(f"{name} is logged twice in a step, at {user_line()}")
         if 0 <= value._storage.serial <= self._start:  # a state, which the step may go on to change
             value = run("cast", value)
         self._logged[name] = _Logged(value, value._array.copy(), value._storage.version)
+        self.logged.append((name, self._logged[name].array))
 
     # ---- the record -----------------------------------------------------------------------------------------------
 
@@ -174,10 +212,28 @@ class Recorder:
         self.memory.append(memory)
         return number
 
+    def _number_inputs(self, inputs: Sequence[Tensor]) -> tuple[list[tuple[int, ...]], list[int]]:
+        """The shapes of `inputs`, and the numbers of their memory."""
+        numbers = []
+        for tensor in inputs:
+            number = self._number(tensor._storage.serial, Memory(Role.INPUT, tensor.dtype, tensor.numel()))
+            self._places[number] = _extent(tensor._array)
+            numbers.append(number)
+        return [tensor.shape for tensor in inputs], numbers
+
     def _note_slots(self, scalars: dict[str, Any], where: str) -> None:
         for value in scalars.values():
             if isinstance(value, Slot) and self._slots.setdefault(value, value.value) != value.value:
                 self._give_up(f"a slot changed within the step, before {where}")
+
+    def _repeated(self, half: Callable[..., Any]) -> Callable[..., Any]:
+        """The half of a `Function`, of a use of its own: the step's is released with the tape."""
+        application: Application = half.__self__  # type: ignore[attr-defined]
+        if application not in self._applications:
+            again = _Repeated(application.function, application.places, application.plain)
+            self._applications[application] = again
+        repeated: Callable[..., Any] = getattr(self._applications[application], half.__name__)
+        return repeated
 
     def _result(self, tensor: Tensor, kernel: Any, where: str) -> Operand:
         storage = tensor._storage
@@ -191,19 +247,24 @@ class Recorder:
         if number is not None:
             return self._view(number, tensor)
         if not 0 <= storage.serial <= self._start:  # neither older than the step nor made by a kernel of it
-            return self._constant(tensor)
+            return self._constant(tensor, where)
         root = storage.array
         if not root.flags.c_contiguous:
             self._give_up(f"the memory of a state used at {where} is not contiguous")
-        return self._view(self._number(storage.serial, Memory(Role.STATE, root.dtype, root.size, storage)), tensor)
+        number = self._number(storage.serial, Memory(Role.STATE, root.dtype, root.size, storage))
+        self._places[number] = _extent(root)
+        return self._view(number, tensor)
 
-    def _constant(self, tensor: Tensor) -> Operand:
+    def _constant(self, tensor: Tensor, where: str) -> Operand:
         array = tensor._array
         key = (tensor._storage.serial, _address(array), array.shape, array.strides)
         number = self._numbers.get(key)
         if number is None:
             values = array.copy(order="C")
             number = self._number(key, Memory(Role.CONSTANT, array.dtype, array.size, values=values))
+            self._places[number] = _extent(array)
+        elif array.flags.writeable and array.tobytes() != self.memory[number].values.tobytes():  # type: ignore[union-attr]
+            self._give_up(f"values from Python or NumPy changed within the step, before {where}")
         strides = tuple(math.prod(array.shape[i + 1 :]) for i in range(array.ndim))
         return Operand(number, 0, array.shape, strides, array.dtype)
 
@@ -225,52 +286,57 @@ class Recorder:
         self._logged.clear()
         return operands
 
-    def _release_gradients(self) -> list[tuple[Tensor, Operand]]:
+    def _release_gradients(self) -> tuple[list[tuple[Tensor, Operand]], list[_Kept]]:
         """Leaves and where their new gradients are. Copies take their place, so that nothing else may hold them."""
-        gradients = []
-        for leaf in self._leaves:
+        gradients, kept = [], []
+        for leaf in self._leaves if self.reason is None else ():
             grad = leaf.grad
             if grad is not None and self._numbers.get(grad._storage.serial) in self._made:
                 gradients.append((leaf, self._operand(grad, "grad")))
+                kept.append(_Kept(leaf, weakref.ref(grad), weakref.ref(grad._storage), grad._array))
                 leaf.grad = wrap(grad._array.copy())
-        return gradients
+        return gradients, kept
 
-    def _check_survivors(self) -> None:
-        if any(reference() is not None for reference, _, _ in self._made.values()):
+    def _check_survivors(self, given: Sequence[weakref.ref[Storage]]) -> None:
+        references = [*given, *(reference for reference, _, _ in self._made.values())]
+        if any(reference() is not None for reference in references):
             gc.collect()  # what only a cycle keeps is gone as well
         for reference, kernel, where in self._made.values():
             if reference() is not None:
                 self._give_up(f"the result of {kernel} at {where} outlives the step")
+        for i, reference in enumerate(given):
+            if reference() is not None:
+                self._give_up(f"part {i} of the batch outlives the step")
 
     def _check_overlaps(self) -> None:
-        """States that share memory under two names cannot be kept apart by who lays memory out anew."""
+        """Memory under two names cannot be kept apart by who lays memory out anew."""
         written = {operand.memory for step in self.steps for operand in step.writes}
-        ranges = sorted(
-            (_address(memory.storage.array), memory.storage.array.nbytes, number)
-            for number, memory in enumerate(self.memory)
-            if memory.storage is not None
-        )
-        for (start, size, first), (other, _, second) in pairwise(ranges):
-            if other < start + size and (first in written or second in written):
+        ranges = sorted((start, end, number) for number, (start, end) in self._places.items())
+        reach = written_reach = 0  # where all memory, and all that is written, ends so far
+        for start, end, number in ranges:
+            if start < written_reach or (start < reach and number in written):
                 self._give_up("a state that the step changes shares its memory with another")
+            reach = max(reach, end)
+            if number in written:
+                written_reach = max(written_reach, end)
 
     def _check_slots(self) -> None:
         for slot, value in self._slots.items():
             if slot.value != value:
                 self._give_up(f"a slot changed within the step, from {value} to {slot.value}")
 
-    def _check_changes(self) -> None:
-        now = self._snapshot()
-        for key in self._baseline.keys() | now.keys():
-            if self._baseline.get(key) != now.get(key):
-                self._give_up(f"{key} changed during the step")
 
-    def _snapshot(self) -> dict[str, Any]:
-        """Generators and plain attributes, by a name for people."""
-        found: dict[str, Any] = {"the state of random": random.getstate()}
-        if "numpy.random" in sys.modules:
-            found["the state of np.random"] = freeze(np.random.get_state(legacy=False))  # noqa: NPY002
-        for i, thing in enumerate(self.watch):
-            for name, value in getattr(thing, "__dict__", {}).items():
-                found[f"{type(thing).__name__}.{name}" + (f" (object {i})" if i else "")] = freeze(value)
-        return found
+def as_inputs(batch: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Each Tensor of `batch` in contiguous memory that is known as nothing else, in a sequence of the same type."""
+    arrays = [tensor._array for tensor in batch]
+    inputs = [wrap(array if array.flags.c_contiguous else array.copy()) for array in arrays]
+    return tuple(inputs) if type(batch) is tuple else inputs
+
+
+def _give_back(kept: Sequence[_Kept]) -> None:
+    """Gradients that something else holds as well are what they were."""
+    for leaf, grad, storage, array in kept:
+        if (tensor := grad()) is not None:
+            leaf.grad = tensor
+        elif (memory := storage()) is not None:
+            leaf.grad = wrap(array, memory)

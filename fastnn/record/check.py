@@ -1,0 +1,102 @@
+"""A step that Python has just run, repeated natively and compared to the bit."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastnn.autograd import Application
+from fastnn.dispatch import Array, Storage
+from fastnn.tensor import Tensor
+
+from .engine import Engine
+from .plan import Plan, Step
+from .recorder import Recorder
+
+
+class Check:
+    """Compares steps from Python with `plan`.
+
+    The halves of a `Function` are not called again: a function that counts its calls would count them twice. What they
+    gave to Python stands for them.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.states = written_states(plan)
+        self._plan = plan
+        self._functions: list[tuple[Array, ...]] = []
+        self._engine: Engine | None = None
+
+    def values(self) -> list[Array]:
+        """Copies of the states that the plan changes."""
+        return [storage.array.copy() for storage in self.states]
+
+    def difference(self, batch: Sequence[Tensor], before: Sequence[Array], recorder: Recorder) -> str | None:
+        """What the plan does otherwise than the step that `recorder` saw, on `batch`, from the states `before` it.
+
+        Whatever comes out, nothing is changed in the end.
+        """
+        if self._engine is None:
+            self._engine = Engine(replace(self._plan, steps=[*map(self._without_call, self._plan.steps)]))
+        self._functions[:] = recorder.functions
+        after, versions = self.values(), [storage.version for storage in self.states]
+        gradients = [(leaf, leaf.grad) for leaf, _ in self._plan.gradients]
+        try:
+            self._set(before)
+            self._engine.load(batch)
+            logged = self._engine.repeat()[0]
+            unequal = [i for i, storage in enumerate(self.states) if not _same_bits(storage.array, after[i])]
+        finally:
+            self._set(after)
+            for storage, version in zip(self.states, versions, strict=True):
+                storage.version = version
+            for leaf, gradient in gradients:
+                leaf.grad = gradient
+        for (name, value), repeated in zip(recorder.logged, logged, strict=True):
+            if not np.array_equal(np.float64(value.item()), repeated, equal_nan=True):
+                return f"{name} is {float(repeated)!r} natively, {float(value.item())!r} from Python"
+        if unequal:
+            shape = self.states[unequal[0]].array.shape
+            return f"state {unequal[0]} of shape {shape} has other bits natively than from Python"
+        return None
+
+    def _set(self, values: Sequence[Array]) -> None:
+        for storage, value in zip(self.states, values, strict=True):
+            storage.array[...] = value
+
+    def _without_call(self, step: Step) -> Step:
+        if isinstance(step.kernel, str):
+            return step
+        self._functions.append(())
+        given = _Given(step.kernel, self._functions, len(self._functions) - 1)
+        return step._replace(kernel=getattr(given, step.kernel.__name__))
+
+
+class _Given(Application):
+    """Half of a `Function` that gives what it gave before."""
+
+    def __init__(self, half: Any, results: list[tuple[Array, ...]], number: int) -> None:
+        application: Application = half.__self__
+        super().__init__(application.function, application.places, application.plain)
+        self._results, self._number = results, number
+
+    def forward(self, *arrays: Array) -> tuple[Array, ...]:
+        return self._results[self._number]
+
+    def backward(self, grad: Array) -> tuple[Array, ...]:
+        return self._results[self._number]
+
+
+def written_states(plan: Plan) -> list[Storage]:
+    """The states that `plan` changes."""
+    written = {operand.memory for step in plan.steps for operand in step.writes}
+    states = [memory.storage for number, memory in enumerate(plan.memory) if number in written]
+    return [storage for storage in states if storage is not None]
+
+
+def _same_bits(a: Array, b: Array) -> bool:
+    """NaN is NaN, whatever its sign and payload."""
+    bits = np.dtype(f"u{a.itemsize}")
+    different = a.view(bits) != b.view(bits)
+    return not different.any() or (a.dtype.kind == "f" and bool((np.isnan(a) & np.isnan(b))[different].all()))
