@@ -7,7 +7,7 @@ first) and returns a number. ``SGD(params, lr=CosineScheduler(1000))`` needs no 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsFloat
 
 from . import functional as F
 from .dispatch import Slot, before_step, run
@@ -69,6 +69,7 @@ class Optimizer:
                     raise TypeError(f"[{name}] params must be Tensors, not {type(param).__name__}")
                 if not param.is_leaf:
                     raise ValueError(f"[{name}] params has a computed Tensor: only leaves keep a gradient")
+                self._check_memory(param)
             self.param_groups.append(group)
             slot = Slot(0.0)
             self._rates.append((group, slot))
@@ -83,9 +84,21 @@ class Optimizer:
         self._check_at_least_0(group, "weight_decay")
 
     def _check_at_least_0(self, group: dict[str, Any], setting: str) -> None:
-        if not (math.isfinite(group[setting]) and group[setting] >= 0):
-            name = type(self).__name__
-            raise ValueError(f"[{name}] {setting} = {group[setting]} must be a finite number of at least 0")
+        value = group[setting]
+        if not (isinstance(value, SupportsFloat) and math.isfinite(value) and float(value) >= 0):
+            raise ValueError(f"[{type(self).__name__}] {setting} = {value!r} must be a finite number of at least 0")
+
+    def _check_memory(self, param: Tensor) -> None:
+        """Refuse what no update could write to: found in a step, it would be found after others were updated."""
+        array, name = getattr(param, "_array", None), type(self).__name__
+        if array is None:  # a lazy layer's, to come
+            return
+        if array.dtype.kind != "f":
+            raise TypeError(f"[{name}] params has a Tensor of {array.dtype}: floating point is needed")
+        if not (array.flags.c_contiguous and array.flags.writeable):
+            raise ValueError(
+                f"[{name}] params has a Tensor of shape {array.shape} that is not contiguous or read-only: use clone()"
+            )
 
     @property
     def lr(self) -> float:
@@ -113,8 +126,8 @@ class Optimizer:
                 slot.value = rates[-1]
             else:
                 slot.value = lr
-            if not math.isfinite(slot.value):
-                raise ValueError(f"[{type(self).__name__}] lr = {slot.value} must be finite")
+            if not (math.isfinite(slot.value) and slot.value >= 0):
+                raise ValueError(f"[{type(self).__name__}] lr = {slot.value} must be finite and at least 0")
         self.num_updates += steps
         return varying
 
@@ -192,6 +205,8 @@ class SGD(Optimizer):
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
         self._check_at_least_0(group, "momentum")
+        if not math.isfinite(group["dampening"]):
+            raise ValueError(f"[SGD] dampening = {group['dampening']} must be finite")
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError(
                 f"[SGD] nesterov needs momentum above 0 and dampening 0, "
@@ -246,8 +261,8 @@ class Adam(Optimizer):
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
         self._check_at_least_0(group, "eps")
-        if not all(0 <= beta < 1 for beta in group["betas"]):
-            raise ValueError(f"[{type(self).__name__}] betas = {group['betas']} must be at least 0 and below 1")
+        if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
+            raise ValueError(f"[{type(self).__name__}] betas = {group['betas']} must be two of at least 0 and below 1")
 
     def advance(self, steps: int) -> dict[Slot, Sequence[float]]:
         varying = super().advance(steps)

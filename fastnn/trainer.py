@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import _core, checkpoint, dispatch, nn, random
+from . import _core, checkpoint, dispatch, nn, random, resume
 from . import functional as F
 from .autograd import no_grad
 from .callbacks import Callback
@@ -18,6 +18,7 @@ from .execution import Steps, has_user_code
 from .history import History, Meter
 from .models import Batch, Model
 from .record import Plan, Recorder
+from .resume import SavedRun
 from .tensor import Tensor
 
 _METRICS = ("train_loss", "val_loss", "val_acc")  # come first in the history
@@ -75,9 +76,11 @@ class Trainer:
             raise ValueError(f"[Trainer] device = 'cuda': CUDA is {_core.config()['cuda']}; use 'cpu' or 'auto'")
         if device not in ("cpu", "auto"):
             raise ValueError(f"[Trainer] device = {device!r} must be 'cpu' or 'auto'")
-        for name, value, least in (("max_epochs", max_epochs, 0), ("num_threads", num_threads, 1)):
-            if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__") or value < least):
+        for name, value, least in (("max_epochs", max_epochs, 0), ("num_threads", num_threads or 1, 1)):
+            if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
                 raise ValueError(f"[Trainer] {name} = {value!r} must be an integer of at least {least}")
+        if seed is not None:
+            random.check_seed("Trainer", seed)
         if not 0 <= gradient_clip_val < math.inf:
             raise ValueError(f"[Trainer] gradient_clip_val = {gradient_clip_val} must be a finite number of at least 0")
         if verify not in (None, "every_step"):
@@ -142,7 +145,7 @@ class Trainer:
             raise TypeError(f"[fit] model is a {type(model).__name__}: derive it from fastnn.Model")
         if not hasattr(data, "train_dataloader"):
             raise TypeError(f"[fit] data is a {type(data).__name__} without train_dataloader(): use ArrayData(X, y)")
-        saved = None if resume is None else _Saved(resume, self.seed)
+        saved = None if resume is None else SavedRun(resume, self.seed)
         dispatch.escape("fit()")  # of another model, within a step
         with ExitStack() as stack:
             stack.enter_context(_unrecorded())
@@ -167,7 +170,7 @@ class Trainer:
         model.trainer = self
         self.model = model
 
-    def _begin(self, model: Model, data: Any, saved: "_Saved | None", stack: ExitStack) -> None:
+    def _begin(self, model: Model, data: Any, saved: SavedRun | None, stack: ExitStack) -> None:
         self.epoch = self._train_batch_idx = self._val_batch_idx = 0
         self.should_stop = False
         self._meter, self._fitting = Meter(), True
@@ -185,14 +188,10 @@ class Trainer:
                 stack.callback(setattr, loader, "seed", None)
         self.prepare_model(model)
         if saved:
-            model._restore(saved.arrays, saved.metadata)
-        self.optim = model.configure_optimizers()
-        if saved:
+            self.optim = saved.restore(model)
             self.epoch, self.train_batch_idx = saved.epochs, saved.steps
-            if saved.optimizer is not None:
-                self.optim.load_state_dict(saved.optimizer)
-            random.set_state(saved.random)
         else:
+            self.optim = model.configure_optimizers()
             model._remember(data, self.train_dataloader)
         self._training, self._validation = self._make_steps(self._train), self._make_steps(self._validation_step)
         if self.checkpoint is not None:
@@ -243,7 +242,7 @@ class Trainer:
         self.epoch += 1
         self._tell("on_epoch_end")
         if self.checkpoint is not None:
-            self._write_checkpoint(self.checkpoint)
+            resume.write(self, self.checkpoint)
 
     def _note(self, seconds: float) -> None:
         """Add the epoch to the history."""
@@ -354,19 +353,6 @@ class Trainer:
         for callback in self.callbacks:
             getattr(callback, event)(self)
 
-    def _write_checkpoint(self, path: checkpoint.Path) -> None:
-        arrays, metadata = self.model.describe()
-        metadata["training"] = {
-            "epochs": self.epoch,
-            "steps": self.train_batch_idx,
-            "random": random.get_state(),
-            "history": self.history.to_dict(),
-        }
-        if hasattr(self.optim, "state_dict"):
-            state, metadata["training"]["optimizer"] = checkpoint.pack(self.optim.state_dict())
-            arrays |= state
-        checkpoint.write(path, arrays, metadata)
-
     def _open_bar(self) -> Any:
         terminal = sys.stderr is not None and sys.stderr.isatty()
         if not (terminal if self.progress is None else self.progress):
@@ -385,27 +371,6 @@ class Trainer:
                 parts.append(f"val_acc {self.history.val_acc[-1]:.4f}")
             self._bar.set_description(f"epoch {self.epoch + 1}/{self.max_epochs}", refresh=False)
             self._bar.set_postfix_str(", ".join([*parts, f"{rate * size:,.0f} examples/s"]), refresh=False)
-
-
-class _Saved:
-    """The run in a checkpoint, looked through before anything is changed."""
-
-    def __init__(self, path: checkpoint.Path, seed: int | None) -> None:
-        self.arrays, metadata = checkpoint.read(path)
-        if metadata is None or "training" not in metadata:
-            raise ValueError(f"[fit] resume = {path} holds no run: give the file of Trainer(checkpoint=...)")
-        self.metadata, training = metadata, metadata["training"]
-        try:
-            self.epochs, self.steps = int(training["epochs"]), int(training["steps"])
-            a, b, c = training["random"]
-            self.random = (int(a), int(b), int(c))
-            self.history = History.from_dict(training["history"])
-            state = training.get("optimizer")
-            self.optimizer = None if state is None else checkpoint.unpack(self.arrays, state)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"[fit] resume = {path} holds a broken run: {error!r}") from error
-        if seed not in (None, self.history.seed):
-            raise ValueError(f"[fit] resume = {path} is a run of seed {self.history.seed}, not of the trainer's {seed}")
 
 
 def _draw_seed() -> int:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn as fn
+from fastnn import functional as F
 from fastnn import optim
 
 
@@ -211,3 +212,40 @@ def test_settings_that_no_step_could_use_are_errors(make, message: str) -> None:
 def test_what_is_no_parameter_is_a_type_error(params) -> None:
     with pytest.raises(TypeError, match=r"\[SGD\] params must be Tensors"):
         optim.SGD(params, lr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: F.tensor([1]), "int64"),
+        (lambda: F.tensor(np.asfortranarray(np.ones((3, 2), "f4")), requires_grad=True), "not contiguous"),
+        (lambda: F.ones(4, 2).T.requires_grad_(), "not contiguous"),
+    ],
+    ids=["integers", "Fortran order", "a transposed view"],
+)
+def test_a_parameter_that_no_update_could_write_is_refused_before_any_is_updated(make, words):
+    with pytest.raises((TypeError, ValueError), match=rf"\[SGD\] params .*{words}"):
+        optim.SGD([F.ones(2, requires_grad=True), make()], lr=0.1)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"lr": "0.1"}, {"lr": None}, {"lr": 0.1, "dampening": float("nan"), "momentum": 0.9}]
+)
+def test_settings_that_are_no_finite_numbers_are_refused(settings):
+    with pytest.raises(ValueError, match=r"\[SGD\] (lr|dampening) = "):
+        optim.SGD([F.ones(2, requires_grad=True)], **settings)
+
+
+def test_adam_wants_two_betas():
+    with pytest.raises(ValueError, match=r"betas = \(0.9,\) must be two"):
+        optim.Adam([F.ones(2, requires_grad=True)], betas=(0.9,))
+
+
+def test_a_learning_rate_that_became_negative_is_refused_when_it_is_used():
+    w = F.ones(2, requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+    w.sum().backward()
+    optimizer.param_groups[0]["lr"] = -1.0
+    with pytest.raises(ValueError, match=r"\[SGD\] lr = -1.0"):
+        optimizer.step()
+    assert w.tolist() == [1.0, 1.0]

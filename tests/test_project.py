@@ -30,7 +30,7 @@ ROWS = [
     {"nn", "optim"},
     {"data"},
     {"models", "description", "checkpoint"},
-    {"history", "callbacks", "execution", "trainer"},
+    {"history", "callbacks", "execution", "resume", "trainer"},
     {"__init__"},
     {"cli", "_bench", "__main__"},
     {"integrations"},

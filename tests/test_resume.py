@@ -166,3 +166,14 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path: 
         process.wait()
     subprocess.run([sys.executable, "-P", "-c", PROGRAM, path], check=True)
     assert weights(fn.load(f"{path}.done")) == weights(fn.load(tmp_path / "whole.done"))
+
+
+def test_a_refused_run_leaves_the_weights_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+    fn.Trainer(1, checkpoint=path, seed=0).fit(Net("SGD"), data())
+    other = Net("Adam")
+    other(fn.tensor(X))
+    before = {name: value.numpy().copy() for name, value in other.state_dict().items()}
+    with pytest.raises(ValueError, match="is a run with SGD, not with Adam"):
+        fn.Trainer(2).fit(other, data(), resume=path)
+    assert all(np.array_equal(value.numpy(), before[name]) for name, value in other.state_dict().items())
