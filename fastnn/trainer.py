@@ -76,7 +76,10 @@ class Trainer:
             raise ValueError(f"[Trainer] device = 'cuda': CUDA is {_core.config()['cuda']}; use 'cpu' or 'auto'")
         if device not in ("cpu", "auto"):
             raise ValueError(f"[Trainer] device = {device!r} must be 'cpu' or 'auto'")
-        for name, value, least in (("max_epochs", max_epochs, 0), ("num_threads", num_threads or 1, 1)):
+        for name, value, least in (
+            ("max_epochs", max_epochs, 0),
+            ("num_threads", 1 if num_threads is None else num_threads, 1),
+        ):
             if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
                 raise ValueError(f"[Trainer] {name} = {value!r} must be an integer of at least {least}")
         if seed is not None:
