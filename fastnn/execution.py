@@ -144,6 +144,7 @@ class Steps:
             if why := _unfit(batch):
                 if self._reason is None:
                     self._give_up(why)
+                self._give_back_gradients()
                 self._step(batch)
                 yield 1
                 continue
@@ -172,9 +173,7 @@ class Steps:
     def _run(self, shapes: Hashable, batch: Batch) -> None:
         """A step from Python, recorded where that may lead to something."""
         self._attributes, self._seen = [], []
-        for leaf, gradient in self._gradients:  # native steps leave None, those from Python not
-            leaf.grad = gradient if leaf.grad is None else leaf.grad
-        self._gradients = []
+        self._give_back_gradients()
         if not self._warm or self._reason is not None:
             self._warm = True
             own = [wrap(part._array) for part in batch]
@@ -182,7 +181,7 @@ class Steps:
             return
         record = self._records.get(shapes)
         repeats = self._verify or (self._compares and record is not None and not record.is_fresh)
-        before = record.check.values() if record is not None and repeats else None
+        before = record.check.before(batch) if record is not None and repeats else None
         begun = random.get_state()[1]
         recorder = Recorder(self._watch())
         recorded, _ = recorder.run(self._step, batch)
@@ -194,7 +193,7 @@ class Steps:
             self._records[shapes] = _Record(recorded)
         elif why := record.plan.difference(recorded):
             self._differs(shapes, record, recorded, why)
-        elif before is not None and (why := record.check.difference(batch, before, recorder)):
+        elif before is not None and (why := record.check.difference(before, recorder)):
             if self._verify:
                 raise RuntimeError(f"[verify] {why}")
             self._differs(shapes, record, Eager(why), why)
@@ -204,6 +203,12 @@ class Steps:
             record.ordinal = None if step == begun else ordinal
             if not self._own:
                 self._attributes = self._settings()
+
+    def _give_back_gradients(self) -> None:
+        """Native steps leave None, those from Python not: a step may ask whether there is a gradient."""
+        for leaf, gradient in self._gradients:
+            leaf.grad = gradient if leaf.grad is None else leaf.grad
+        self._gradients = []
 
     def _differs(self, shapes: Hashable, record: _Record | None, recorded: Plan | Eager, why: str) -> None:
         if record is not None and record.has_run:

@@ -56,7 +56,8 @@ class Trainer:
     (3, True)
     """
 
-    _unwatched = frozenset(("train_dataloader", "val_dataloader"))  # a step takes no part in them (`record.watch`)
+    # What may change beside a step (`record.watch`).
+    _unwatched = frozenset(("train_dataloader", "val_dataloader", "callbacks", "_bar"))
 
     def __init__(
         self,

@@ -49,8 +49,8 @@ def record(
     """Runs ``step(*batch)`` on the first three of `batches`; gives its plan, or the reason why it has none.
 
     All three are ordinary steps. The first warms up (lazy shapes, optimizer state); the second and the third are
-    recorded, and have to be equal. A step returns a Tensor, the loss, or None. `watch` are objects whose plain
-    attributes a step may not change: the model and the optimizer. Raises ValueError where there are fewer than three
+    recorded, and have to be equal. A step returns a Tensor, the loss, or None. `watch` are objects, the model and the
+    optimizer, from which nothing may be reached that a step changes. Raises ValueError where there are fewer than three
     batches, or their shapes differ.
 
     >>> import fastnn as fn

@@ -23,33 +23,34 @@ class Check:
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.states = written_states(plan)
+        self._states = _states(plan)
         self._plan = plan
         self._functions: list[tuple[Array, ...]] = []
         self._engine: Engine | None = None
 
-    def values(self) -> list[Array]:
-        """Copies of the states that the plan changes."""
-        return [storage.array.copy() for storage in self.states]
+    def before(self, batch: Sequence[Tensor]) -> tuple[list[Array], list[Array]]:
+        """Copies of states and batch, to start from when the step has been made."""
+        return [storage.array.copy() for storage in self._states], [part._array.copy() for part in batch]
 
-    def difference(self, batch: Sequence[Tensor], before: Sequence[Array], recorder: Recorder) -> str | None:
-        """What the plan does otherwise than the step that `recorder` saw, on `batch`, from the states `before` it.
+    def difference(self, before: tuple[list[Array], list[Array]], recorder: Recorder) -> str | None:
+        """What the plan makes of what was there `before` the step that `recorder` saw, otherwise than that step.
 
         Whatever comes out, nothing is changed in the end.
         """
         if self._engine is None:
             self._engine = Engine(replace(self._plan, steps=[*map(self._without_call, self._plan.steps)]))
         self._functions[:] = recorder.functions
-        after, versions = self.values(), [storage.version for storage in self.states]
+        after = [storage.array.copy() for storage in self._states]
+        versions = [storage.version for storage in self._states]
         gradients = [(leaf, leaf.grad) for leaf, _ in self._plan.gradients]
         try:
-            self._set(before)
-            self._engine.load(batch)
+            self._set(before[0])
+            self._engine.load(before[1])
             logged = self._engine.repeat()[0]
-            unequal = [i for i, storage in enumerate(self.states) if not _same_bits(storage.array, after[i])]
+            unequal = [i for i, storage in enumerate(self._states) if not _same_bits(storage.array, after[i])]
         finally:
             self._set(after)
-            for storage, version in zip(self.states, versions, strict=True):
+            for storage, version in zip(self._states, versions, strict=True):
                 storage.version = version
             for leaf, gradient in gradients:
                 leaf.grad = gradient
@@ -57,12 +58,12 @@ class Check:
             if not np.array_equal(np.float64(value.item()), repeated, equal_nan=True):
                 return f"{name} is {float(repeated)!r} natively, {float(value.item())!r} from Python"
         if unequal:
-            shape = self.states[unequal[0]].array.shape
+            shape = self._states[unequal[0]].array.shape
             return f"state {unequal[0]} of shape {shape} has other bits natively than from Python"
         return None
 
     def _set(self, values: Sequence[Array]) -> None:
-        for storage, value in zip(self.states, values, strict=True):
+        for storage, value in zip(self._states, values, strict=True):
             storage.array[...] = value
 
     def _without_call(self, step: Step) -> Step:
@@ -88,11 +89,14 @@ class _Given(Application):
         return self._results[self._number]
 
 
-def written_states(plan: Plan) -> list[Storage]:
-    """The states that `plan` changes."""
+def _states(plan: Plan) -> list[Storage]:
+    """The states that `plan` changes; and small ones, which something else may change."""
     written = {operand.memory for step in plan.steps for operand in step.writes}
-    states = [memory.storage for number, memory in enumerate(plan.memory) if number in written]
-    return [storage for storage in states if storage is not None]
+    return [
+        memory.storage
+        for number, memory in enumerate(plan.memory)
+        if memory.storage is not None and (number in written or memory.storage.array.nbytes <= 2**20)
+    ]
 
 
 def _same_bits(a: Array, b: Array) -> bool:

@@ -3,7 +3,9 @@
 Each entry of `MEDDLING` makes a `Setup` by the name of what meddles.
 """
 
+import ctypes
 import os
+from collections.abc import Callable
 from typing import Any
 
 from training_runs import Setup, Small, classes
@@ -53,6 +55,11 @@ class Hidden:
     def __del__(self):
         for end in self._pipe:
             os.close(end)
+
+
+def unseen(function: Callable[[], object]) -> Any:
+    """A C function that calls `function`: what that can reach cannot be reached by name."""
+    return ctypes.CFUNCTYPE(None)(lambda: function() and None)
 
 
 from . import between_epochs, counters, surroundings, values  # noqa: E402, F401  # they fill MEDDLING

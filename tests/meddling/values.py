@@ -11,7 +11,7 @@ import fastnn as fn
 from fastnn import functional as F
 from fastnn import nn, optim
 
-from . import MEDDLING, late, meddling, stepping
+from . import MEDDLING, late, meddling, stepping, unseen
 
 # ---- numbers that others count --------------------------------------------------------------------------------
 
@@ -274,6 +274,39 @@ def an_input_with_gaps_changed_in_place():
         return self._loss(self(x), batch[1])
 
     return stepping(act, Gaps())
+
+
+@meddling
+def an_input_changed_in_numpy_where_nobody_sees_it():
+    arrays = Batches().batches
+    turns = itertools.cycle([x for x, _ in arrays])
+
+    def fade():
+        x = next(turns)
+        x *= 0.9
+
+    class Changed(Batches):
+        def train_dataloader(self):
+            return arrays
+
+    def act(self, batch, loss):
+        hidden()
+        return self._loss(self(batch[0]), batch[1])
+
+    hidden = unseen(fade)
+    return stepping(act, Changed())
+
+
+@meddling
+def a_mask_changed_in_numpy_where_nobody_sees_it():
+    mask = np.ones((6, 1), np.float32)
+    fade = unseen(lambda: np.multiply(mask, 0.9, out=mask).sum())
+
+    def act(self, batch, loss):
+        fade()
+        return loss + (batch[0] @ self.mask).mean() * self.net[0].bias.mean()
+
+    return stepping(act, mask=F.tensor(mask))
 
 
 @meddling
