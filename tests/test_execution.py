@@ -162,6 +162,12 @@ class Prepares(Small):
         return 2 * batch[0], batch[1]
 
 
+class LogsWhilePreparing(Small):
+    def prepare_batch(self, batch):
+        self.log("rows", len(batch[1]) / 7)
+        return tuple(map(F.tensor, batch))
+
+
 class PreparingTrainer(fn.Trainer):
     def prepare_batch(self, batch):
         return batch[0] - 1, batch[1]
@@ -218,6 +224,7 @@ CASES = {
     "a generator": (STEP, lambda: Setup(Small(), Generated())),
     "batches of many shapes": (STEP, lambda: Setup(Small(), ManyShapes())),
     "the model prepares batches": (STEP, lambda: Setup(Prepares(), classes(70))),
+    "what is logged while preparing": (STEP, lambda: Setup(LogsWhilePreparing(), ManyShapes())),
     "the trainer prepares batches": (STEP, lambda: Setup(Small(), classes(70), trainer=PreparingTrainer)),
     # ---- callbacks
     "early stopping": (EPOCH, lambda: with_callbacks(EarlyStopping("train_loss", 1, "max"))),

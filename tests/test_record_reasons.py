@@ -93,6 +93,21 @@ def test_a_kept_loss_or_gradient_or_logged_value_makes_it_eager():
         kept.clear()
 
 
+def test_a_gradient_that_something_else_holds_goes_on_sharing_its_memory():
+    w, kept = F.ones(2, requires_grad=True), []
+    for keep in (lambda grad: grad, lambda grad: grad.detach()):
+
+        def step(X, keep=keep):
+            w.grad = None
+            (w * X).sum().backward()
+            kept.append(keep(w.grad))
+
+        assert "outlives the step" in reason(step)
+        w.grad.mul_(5.0)
+        assert kept[-1].tolist() == [5.0, 5.0]
+        kept.clear()
+
+
 def test_a_value_carried_from_step_to_step_makes_it_eager():
     running = {"mean": F.zeros(())}
 
@@ -229,6 +244,50 @@ def test_what_a_callback_changes_is_no_change_by_the_step():
         return step(X, y)
 
     assert reason(counting, regression_batches(), [optimizer]) == "Adam.updates changed during the step"
+
+
+def test_what_the_code_of_a_step_names_may_not_change():
+    class Model:
+        def step(self, X):
+            steps.append(1)
+
+    steps, model = [], Model()
+    assert reason(model.step, watch=[model]) == "steps of step() changed during the step"
+    steps = iter([1, 2, 3])
+    Model.step = lambda self, X: next(steps) and None
+    assert reason(model.step, watch=[model]) == "steps of <lambda>() changed during the step"
+    steps = zip("abc", "abc", strict=True)
+    assert "is an iterator, and how far it has come" in reason(model.step, watch=[model])
+
+
+def test_a_name_that_is_logged_twice_makes_it_eager():
+    def step(X):
+        log("sum", X.sum())
+        log("sum", X.mean())
+
+    line = step.__code__.co_firstlineno + 2
+    assert reason(step) == f"sum is logged twice in a step, at {__file__}:{line}"
+
+
+def test_a_part_of_the_batch_kept_by_the_user_makes_it_eager():
+    kept = []
+    assert reason(lambda X: kept.append(X.T)) == "part 0 of the batch outlives the step"
+
+
+def test_an_array_that_changes_between_two_uses_makes_it_eager():
+    values = np.ones(2, np.float32)
+    tensor = F.tensor(values)
+
+    def step(X):
+        fresh = F.tensor(values)
+        values[...] = 1
+        y = X * fresh
+        values[...] = 2
+        return (y * fresh).sum()
+
+    line = step.__code__.co_firstlineno + 5
+    assert reason(step) == f"values from Python or NumPy changed within the step, before {__file__}:{line}"
+    assert tensor.tolist() == [2.0, 2.0]
 
 
 def test_drawing_from_other_generators_makes_it_eager():
