@@ -91,7 +91,7 @@ def _show(operand: "Operand | None", memory: "Sequence[Memory]") -> str:
         return "-"
     known = memory[operand.memory]
     if known.values is not None and known.size == 1:
-        return str(known.values.item())
+        return f"{known.values.item():.6g}"
     return f"{_LETTERS[known.role.value]}{operand.memory}{_shape(operand.shape)}"
 
 
