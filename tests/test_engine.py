@@ -150,12 +150,9 @@ def test_threads_change_no_bit(dtype):
 
 
 def test_slots_have_their_values_of_each_step_afterwards():
-    make_batches, make = STEP_KINDS["adam"]
-    batches = make_batches()
-    _, _, plan = recorded(make, batches)
-    engine = Engine(plan)
-    engine.load(batches[3])
-    engine.run(5)
+    rows, dataset = rows_and_dataset(regression_batches())
+    _, _, plan = recorded(STEP_KINDS["adam"][1], gathered(dataset, rows))
+    Engine(plan, dataset.take_into, BATCH).run(5, rows[: 5 * BATCH])
     optimizer = plan.before_step[-1].__self__
     assert optimizer.updates == 8
     assert optimizer.lr.value == 0.1 / 8**0.5
@@ -163,11 +160,10 @@ def test_slots_have_their_values_of_each_step_afterwards():
 
 
 def test_versions_grow_and_gradients_are_gone_after_native_steps():
-    (W, b), _, plan = recorded(fused_softmax_regression, class_batches())
+    rows, dataset = rows_and_dataset(class_batches())
+    (W, b), _, plan = recorded(fused_softmax_regression, gathered(dataset, rows))
     version = W._storage.version
-    engine = Engine(plan)
-    engine.load(class_batches()[0])
-    engine.run(4)
+    Engine(plan, dataset.take_into, BATCH).run(4, rows[: 4 * BATCH])
     assert W._storage.version == version + 4
     assert W.grad is None
     assert b.grad is None
