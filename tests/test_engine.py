@@ -232,7 +232,7 @@ def test_an_exception_of_a_function_comes_through_and_leaves_the_parameters(monk
     monkeypatch.setattr(Fragile, "trips_in", half)
     before = state[0].tolist()
     with pytest.raises(Trip, match=half):
-        engine.run(3)
+        engine.run(1)
     assert state[0].tolist() == before
     monkeypatch.undo()
     engine.load(batches[3])
@@ -397,3 +397,11 @@ def test_a_step_takes_less_memory_than_its_temporaries():
     _, size = place(plan)
     temporaries = sum(m.size * m.dtype.itemsize for m in plan.memory if m.role is Role.TEMPORARY)
     assert size < 0.7 * temporaries
+
+
+def test_several_steps_without_rows_are_refused():
+    _, _, plan = recorded(fused_softmax_regression, class_batches())
+    engine = Engine(plan)
+    engine.load(class_batches()[0])
+    with pytest.raises(ValueError, match="steps = 2 needs rows"):
+        engine.run(2)

@@ -48,6 +48,8 @@ class Engine(Replayer):
         Returns what was logged, (steps, names), in float64. Raises what a kernel or a Python function in the step
         raises; that step is then left where it stood.
         """
+        if rows is None and steps != 1:
+            raise ValueError(f"[replay] steps = {steps} needs rows: inputs that were loaded last for one step")
         varying: dict[Any, Sequence[float]] = {}
         for advance in self.plan.before_step:
             varying.update(advance(steps))
