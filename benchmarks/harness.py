@@ -3,6 +3,7 @@
 A contender is a library at a number of threads, in a process of its own, or the machine's limit at it.
 """
 
+import contextlib
 import os
 import pickle
 import statistics
@@ -150,7 +151,8 @@ class Worker:
     def close(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):  # what a process that has ended was still to be told
+                pipe.close()
         self._process.wait()
 
     def _ask(self, method: str, argument: Any) -> Any:
