@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from fastnn import random
-from fastnn.dispatch import Array, Handle, Storage, call, constant, next_serial, not_a_tensor, run, state, wrap
+from fastnn.dispatch import (
+    Array,
+    Handle,
+    Storage,
+    call,
+    constant,
+    next_serial,
+    not_a_tensor,
+    run,
+    state,
+    unrecorded,
+    wrap,
+)
 
 if TYPE_CHECKING:
     from fastnn.tensor import Tensor
@@ -345,14 +357,11 @@ class Application:
 
     def _unrecorded(self, half: Callable[..., Any], *args: Any) -> Any:
         """What `half` does within is done again when it is called in a replay, and is no part of the record."""
-        recorder, state.recorder = state.recorder, None
-        before = random.get_state()
-        try:
+        with unrecorded() as recorder:
+            before = random.get_state()
             result = half(self.context, *args)
-            after = random.get_state()
-        finally:
-            state.recorder = recorder
-        if recorder is not None and after != before:
+            drawn = random.get_state() != before
+        if recorder is not None and drawn:
             recorder.escape(f"a random number of fastnn in {self.function.__name__}")
         return result
 

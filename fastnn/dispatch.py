@@ -9,7 +9,8 @@ import itertools
 import math
 import operator
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 import numpy as np
@@ -192,6 +193,16 @@ def read_only(array: Array) -> Array:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+@contextmanager
+def unrecorded() -> Iterator[Observer | None]:
+    """What is done inside is no part of a step that is being recorded; gives the recorder that waits outside."""
+    recorder, state.recorder = state.recorder, None
+    try:
+        yield recorder
+    finally:
+        state.recorder = recorder
 
 
 def escape(what: str) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 
-def write(trainer: "Trainer", path: checkpoint.Path) -> None:
+def write_run(trainer: "Trainer", path: checkpoint.Path) -> None:
     """Write the run as it is after an epoch: model, optimizer, random numbers and history."""
     arrays, metadata = trainer.model.describe()
     metadata["training"] = training = {

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import _core, checkpoint, dispatch, nn, random, resume
+from . import _core, checkpoint, dispatch, nn, random
 from . import functional as F
 from .autograd import no_grad
 from .callbacks import Callback
@@ -18,7 +18,7 @@ from .execution import Steps, has_user_code
 from .history import History, Meter
 from .models import Batch, Model
 from .record import Plan, Recorder
-from .resume import SavedRun
+from .resume import SavedRun, write_run
 from .tensor import Tensor
 
 _METRICS = ("train_loss", "val_loss", "val_acc")  # come first in the history
@@ -152,7 +152,7 @@ class Trainer:
         saved = None if resume is None else SavedRun(resume, self.seed)
         dispatch.escape("fit()")  # of another model, within a step
         with ExitStack() as stack:
-            stack.enter_context(_unrecorded())
+            stack.enter_context(dispatch.unrecorded())
             stack.enter_context(_claim(model, self))
             stack.enter_context(_threads(self.num_threads))
             self._begin(model, data, saved, stack)
@@ -246,7 +246,7 @@ class Trainer:
         self.epoch += 1
         self._tell("on_epoch_end")
         if self.checkpoint is not None:
-            resume.write(self, self.checkpoint)
+            write_run(self, self.checkpoint)
 
     def _note(self, seconds: float) -> None:
         """Add the epoch to the history."""
@@ -392,16 +392,6 @@ def _tell_varies(what: str) -> None:
     recorder = dispatch.state.recorder
     if isinstance(recorder, Recorder):
         recorder.varies(what)
-
-
-@contextmanager
-def _unrecorded() -> Iterator[None]:
-    """What is done inside is no part of a step that is being recorded."""
-    recorder, dispatch.state.recorder = dispatch.state.recorder, None
-    try:
-        yield
-    finally:
-        dispatch.state.recorder = recorder
 
 
 @contextmanager

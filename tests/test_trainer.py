@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from training_runs import ScratchSGD
 
 import fastnn as fn
 from fastnn import nn
@@ -20,22 +21,6 @@ def data(**options: object) -> fn.ArrayData:
 
 def weights(model: nn.Module) -> bytes:
     return b"".join(value.numpy().tobytes() for value in model.state_dict().values())
-
-
-class ScratchSGD:
-    """The book's optimizer (D2L, section 3.4)."""
-
-    def __init__(self, params: list[fn.Tensor], lr: float) -> None:
-        self.params, self.lr = params, lr
-
-    def step(self) -> None:
-        for param in self.params:
-            param -= self.lr * param.grad
-
-    def zero_grad(self) -> None:
-        for param in self.params:
-            if param.grad is not None:
-                param.grad.zero_()
 
 
 class ScratchSoftmax(fn.Model):

@@ -25,39 +25,10 @@ void pack_copy(T* panel, int width, const T* source, int64_t k_stride, int valid
   }
 }
 
-// Steps stand next to each other in memory: squares of lanes<T> x lanes<T> are transposed in registers.
-template <class T>
-void pack_transpose(T* panel, int width, const T* source, int64_t lane_stride, int valid, int64_t kc) {
-  constexpr int side = lanes<T>;
-  for (int l0 = 0; l0 < width; l0 += side) {
-    int rows = valid - l0 < side ? valid - l0 : side;     // lanes that exist
-    int columns = width - l0 < side ? width - l0 : side;  // lanes to write
-    for (int64_t k = 0; k < kc; k += side) {
-      int steps = kc - k < side ? static_cast<int>(kc - k) : side;
-      Vec<T> square[side];
-#pragma GCC unroll 16
-      for (int i = 0; i < side; ++i) {
-        const T* from = source + (l0 + i) * lane_stride + k;
-        if (i >= rows) square[i] = Vec<T>{};
-        else if (steps == side) square[i] = load(from);
-        else square[i] = load_partial<T>(from, steps, T(0));
-      }
-      transpose<T>(square);
-      T* to = panel + k * width + l0;
-      if (columns == side && steps == side) {
-#pragma GCC unroll 16
-        for (int i = 0; i < side; ++i) store(to + i * width, square[i]);
-      } else {
-        for (int i = 0; i < steps; ++i) store_partial<T>(to + i * width, square[i], columns);
-      }
-    }
-  }
-}
-
 template <class T>
 void pack(T* panel, int width, const T* source, int64_t lane_stride, int64_t k_stride, int valid, int64_t kc) {
   if (lane_stride == 1) return pack_copy(panel, width, source, k_stride, valid, kc);
-  if (k_stride == 1) return pack_transpose(panel, width, source, lane_stride, valid, kc);
+  if (k_stride == 1) return turn(panel, width, width, source, lane_stride, valid, kc);
   for (int64_t k = 0; k < kc; ++k)
     for (int l = 0; l < width; ++l) panel[k * width + l] = l < valid ? source[l * lane_stride + k * k_stride] : T(0);
 }

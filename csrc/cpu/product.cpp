@@ -239,7 +239,7 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
       T* c = sizes.aside ? sums + (sizes.whole ? left - left0 : 0) : product + row0 * p.c_row + left;
       int64_t c_row = sizes.aside ? (sizes.whole ? left1 - left0 : width) : p.c_row;
       if (plan.swapped && p.beta != 0 && number == 0)
-        turn(c, c_row, product + left * p.c_row + row0, p.c_row, columns, rows);
+        turn(c, c_row, columns, product + left * p.c_row + row0, p.c_row, columns, rows);
       bool in_place = plan.direct && columns == width;
       if (!in_place && !plan.ahead) plan.pack_b(panel_of_b, number, q);
       const T* b = in_place     ? plan.b + left + k0 * plan.b_k
@@ -259,7 +259,7 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
       if (plan.swapped) {
         T* to = p.update.param ? turned : product + left * p.c_row + row0;
         int64_t to_row = p.update.param ? rows : p.c_row;
-        turn(to, to_row, c, c_row, rows, columns);
+        turn(to, to_row, rows, c, c_row, rows, columns);
         strip = {to, to_row, left, columns, row0, rows};
       }
       finish_gradient(p, strip);

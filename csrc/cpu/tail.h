@@ -5,7 +5,6 @@
 #pragma once
 
 #include "cpu/activation.h"
-#include "cpu/transpose.h"
 #include "cpu/update.h"
 
 namespace fastnn {
@@ -18,7 +17,8 @@ struct Strip {
   int64_t c_row, row, rows, column, columns;
 };
 
-// c = finished(c, i, j) for every vector of a strip, j counted from its first column; `left` lanes are inside.
+// c = finished(c, i, j, read) for every vector of a strip, j counted from its first column; read(from) loads as many
+// lanes as are inside.
 template <class T, class Finished>
 FASTNN_INLINE void each_vector(const Strip<T>& strip, Finished finished) {
   for (int64_t i = 0; i < strip.rows; ++i) {
@@ -50,17 +50,6 @@ void add_and_activate(const Product& p, const Strip<T>& strip, bool turned) {
   }
 }
 
-template <class T>
-void finish_layer(const Product& p, const Strip<T>& strip, bool turned) {
-  switch (p.activation) {
-    case Activation::none: return add_and_activate<T, Activation::none>(p, strip, turned);
-    case Activation::relu: return add_and_activate<T, Activation::relu>(p, strip, turned);
-    case Activation::sigmoid: return add_and_activate<T, Activation::sigmoid>(p, strip, turned);
-    case Activation::tanh: return add_and_activate<T, Activation::tanh>(p, strip, turned);
-    case Activation::gelu: return add_and_activate<T, Activation::gelu>(p, strip, turned);
-  }
-}
-
 template <class T, Activation activation>
 void differentiate(const Product& p, const Strip<T>& strip) {
   const T* y = static_cast<const T*>(p.y) + strip.row * p.y_row + strip.column;
@@ -69,15 +58,33 @@ void differentiate(const Product& p, const Strip<T>& strip) {
   });
 }
 
+template <Activation activation>
+struct Constant {
+  static constexpr Activation value = activation;
+};
+
+// Calls f with the activation as a constant, so that no vector asks which it is.
+template <class F>
+FASTNN_INLINE void with_constant(Activation activation, F f) {
+  switch (activation) {
+    case Activation::none: return f(Constant<Activation::none>{});
+    case Activation::relu: return f(Constant<Activation::relu>{});
+    case Activation::sigmoid: return f(Constant<Activation::sigmoid>{});
+    case Activation::tanh: return f(Constant<Activation::tanh>{});
+    case Activation::gelu: return f(Constant<Activation::gelu>{});
+  }
+}
+
+// `turned`: the strip is one of the product's transpose.
+template <class T>
+void finish_layer(const Product& p, const Strip<T>& strip, bool turned) {
+  with_constant(p.activation,
+                [&](auto activation) { add_and_activate<T, decltype(activation)::value>(p, strip, turned); });
+}
+
 template <class T>
 void finish_gradient(const Product& p, const Strip<T>& strip) {
-  switch (p.backward) {
-    case Activation::none: break;
-    case Activation::relu: differentiate<T, Activation::relu>(p, strip); break;
-    case Activation::sigmoid: differentiate<T, Activation::sigmoid>(p, strip); break;
-    case Activation::tanh: differentiate<T, Activation::tanh>(p, strip); break;
-    case Activation::gelu: differentiate<T, Activation::gelu>(p, strip); break;
-  }
+  if (p.y) with_constant(p.backward, [&](auto activation) { differentiate<T, decltype(activation)::value>(p, strip); });
   if (!p.update.param) return;
   const SgdRule<T> rule(p.update);
   int64_t at = strip.row * p.n + strip.column;
@@ -86,34 +93,6 @@ void finish_gradient(const Product& p, const Strip<T>& strip) {
   for (int64_t i = 0; i < strip.rows; ++i)
     update_row(rule, param + i * p.n, strip.c + i * strip.c_row, velocity ? velocity + i * p.n : nullptr,
                strip.columns);
-}
-
-// to[j][i] = from[i][j], for rows x columns of from.
-template <class T>
-void turn(T* to, int64_t to_row, const T* from, int64_t from_row, int64_t rows, int64_t columns) {
-  if (rows == 1 && to_row == 1) {
-    for (int64_t j = 0; j < columns; ++j) to[j] = from[j];
-    return;
-  }
-  for (int64_t i = 0; i < rows; i += lanes<T>) {
-    int64_t height = at_most(lanes<T>, rows - i);
-    for (int64_t j = 0; j < columns; j += lanes<T>) {
-      int64_t width = at_most(lanes<T>, columns - j);
-      Vec<T> square[lanes<T>];
-#pragma GCC unroll 16
-      for (int r = 0; r < lanes<T>; ++r) {
-        const T* row = from + (i + r) * from_row + j;
-        if (r >= height) square[r] = Vec<T>{};
-        else square[r] = width == lanes<T> ? load(row) : load_partial<T>(row, width, T(0));
-      }
-      transpose<T>(square);
-      for (int c = 0; c < width; ++c) {
-        T* row = to + (j + c) * to_row + i;
-        if (height == lanes<T>) store(row, square[c]);
-        else store_partial<T>(row, square[c], height);
-      }
-    }
-  }
 }
 
 }  // namespace

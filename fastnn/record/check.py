@@ -91,7 +91,7 @@ class _Given(Application):
 
 def _states(plan: Plan) -> list[Storage]:
     """The states that `plan` changes; and small ones, which something else may change."""
-    written = {operand.memory for step in plan.steps for operand in step.writes}
+    written = plan.written
     return [
         memory.storage
         for number, memory in enumerate(plan.memory)

@@ -39,7 +39,7 @@ class Engine(Replayer):
             else:
                 self._program.call(call)
 
-    def _lay_out(self) -> list[Array]:
+    def _lay_out(self) -> dict[int, Array]:
         return lay_out(self.plan)
 
     def run(self, steps: int, rows: Array | None = None) -> Array:

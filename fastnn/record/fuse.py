@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from .plan import Operand, Plan, Role, Step
 
+Rule = Callable[[Step, Step], Step | None]
+"""Puts two steps together, the second the only reader of the first's result; None where they do not fit."""
+
 ACTIVATIONS = {"relu", "sigmoid", "tanh"}
+TRANSPOSITIONS = {"transpose_a", "transpose_b"}
 GRADIENTS = {"relu_backward": "relu", "sigmoid_backward": "sigmoid", "tanh_backward": "tanh", "gelu_backward": "gelu"}
 
 
@@ -19,9 +23,6 @@ def fuse(plan: Plan) -> Plan:
     for rule in (_layer, _activated, _gradient, _update):
         steps = _apply(rule, plan, steps)
     return dataclasses.replace(plan, steps=_without_dead(plan, steps), gradients=[])
-
-
-Rule = Callable[[Step, Step], Step | None]
 
 
 def _apply(rule: Rule, plan: Plan, steps: Sequence[Step]) -> list[Step]:
@@ -97,7 +98,7 @@ def _gradient(product: Step, gradient: Step) -> Step | None:
 
 
 def _update(product: Step, update: Step) -> Step | None:
-    if product.kernel != "matmul" or update.kernel != "sgd_update" or not product.scalars.keys() <= _TRANSPOSITIONS:
+    if product.kernel != "matmul" or update.kernel != "sgd_update" or not product.scalars.keys() <= TRANSPOSITIONS:
         return None
     param, gradient, *velocity = update.operands
     a, b = product.operands
@@ -106,9 +107,6 @@ def _update(product: Step, update: Step) -> Step | None:
     return update._replace(
         kernel="matmul_sgd_update", operands=(param, a, b, *velocity), scalars=product.scalars | update.scalars
     )
-
-
-_TRANSPOSITIONS = {"transpose_a", "transpose_b"}
 
 
 def _without_dead(plan: Plan, steps: Sequence[Step]) -> list[Step]:

@@ -12,21 +12,15 @@ from .plan import Plan, Role
 ALIGNMENT = 64
 
 
-def lay_out(plan: Plan) -> list[Array]:
-    """For each memory of `plan` an array of one dimension: states as they are, what steps make in one block."""
+def lay_out(plan: Plan) -> dict[int, Array]:
+    """An array of one dimension for each input and temporary that is touched, all in one block."""
     offsets, size = place(plan)
     block = _core.empty((size,), "uint8")
-    arrays = []
-    for number, memory in enumerate(plan.memory):
-        if memory.storage is not None:
-            arrays.append(memory.storage.array.reshape(-1))
-        elif memory.values is not None:
-            arrays.append(memory.values.reshape(-1))
-        elif number in offsets:
-            arrays.append(np.ndarray((memory.size,), memory.dtype, block, offsets[number]))
-        else:  # nobody touches it
-            arrays.append(np.empty(0, memory.dtype))
-    return arrays
+    return {
+        number: np.ndarray((memory.size,), memory.dtype, block, offsets[number])
+        for number, memory in enumerate(plan.memory)
+        if number in offsets
+    }
 
 
 def place(plan: Plan) -> tuple[dict[int, int], int]:

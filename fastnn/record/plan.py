@@ -1,6 +1,6 @@
 """Plan: what a recorded step did, as data. Numbered memory, and kernels over views of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
@@ -66,6 +66,11 @@ class Step(NamedTuple):
         return kernel_name(self.kernel)
 
 
+def written(steps: Iterable[Step]) -> set[int]:
+    """The numbers of memory that was there before a step of `steps`, and that it changes."""
+    return {operand.memory for step in steps for operand in step.writes}
+
+
 def kernel_name(kernel: str | Callable[..., Any]) -> str:
     """The name of a kernel, or of a Function and its half."""
     return kernel if isinstance(kernel, str) else f"{_application(kernel).function.__name__}.{kernel.__name__}"
@@ -96,6 +101,11 @@ class Plan:
     gradients: list[tuple[Tensor, Operand]]
     before_step: list[Advance]
     outputs: list[Output] = field(default_factory=list)
+
+    @property
+    def written(self) -> set[int]:
+        """The numbers of memory that steps change."""
+        return written(self.steps)
 
     def difference(self, other: "Plan") -> str | None:
         """Why `other` is another step than this one; None if it is the same."""

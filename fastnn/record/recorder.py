@@ -15,7 +15,7 @@ from fastnn.autograd import Application
 from fastnn.dispatch import Advance, Array, Slot, Storage, next_serial, read_only, run, state, wrap
 from fastnn.tensor import Tensor
 
-from .plan import Eager, Memory, Operand, Output, Plan, Role, Step, kernel_name
+from .plan import Eager, Memory, Operand, Output, Plan, Role, Step, kernel_name, written
 from .watch import look, look_at
 
 _LIBRARIES = tuple(str(folder) + os.sep for folder in (Path(__file__).parents[1], Path(np.__file__).parent))
@@ -310,14 +310,14 @@ class Recorder:
 
     def _check_overlaps(self) -> None:
         """Memory under two names cannot be kept apart by who lays memory out anew."""
-        written = {operand.memory for step in self.steps for operand in step.writes}
+        changed = written(self.steps)
         ranges = sorted((start, end, number) for number, (start, end) in self._places.items())
         reach = written_reach = 0  # where all memory, and all that is written, ends so far
         for start, end, number in ranges:
-            if start < written_reach or (start < reach and number in written):
+            if start < written_reach or (start < reach and number in changed):
                 self._give_up("a state that the step changes shares its memory with another")
             reach = max(reach, end)
-            if number in written:
+            if number in changed:
                 written_reach = max(written_reach, end)
 
     def _check_slots(self) -> None:

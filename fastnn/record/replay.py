@@ -9,7 +9,7 @@ from fastnn import _core
 from fastnn.dispatch import Array, read_only, wrap
 from fastnn.tensor import Tensor
 
-from .plan import Operand, Output, Plan, Role, Step
+from .plan import Memory, Operand, Output, Plan, Role, Step
 
 
 class Replayer:
@@ -20,25 +20,20 @@ class Replayer:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._buffers = self._lay_out()
+        made = self._lay_out()
+        self._buffers = [_given(memory, made.get(number)) for number, memory in enumerate(plan.memory)]
         self.inputs = [
             self._buffers[number].reshape(shape) for number, shape in zip(plan.inputs, plan.input_shapes, strict=True)
         ]
         self._calls = [self._call(step) for step in plan.steps]
-        written = {operand.memory for step in plan.steps for operand in (*step.results, *step.writes)}
-        states = [memory.storage for i, memory in enumerate(plan.memory) if memory.role is Role.STATE and i in written]
-        self.written = [storage for storage in states if storage is not None]
+        changed = plan.written
+        storages = [memory.storage for number, memory in enumerate(plan.memory) if number in changed]
+        self.written = [storage for storage in storages if storage is not None]
 
-    def _lay_out(self) -> list[Array]:
-        """For each memory of the plan an array of one dimension."""
-        return [
-            memory.storage.array
-            if memory.storage is not None
-            else _core.empty((memory.size,), str(memory.dtype))
-            if memory.values is None
-            else memory.values
-            for memory in self.plan.memory
-        ]
+    def _lay_out(self) -> dict[int, Array]:
+        """An array of one dimension for each input and temporary, by number; one that is missing is never touched."""
+        own = {number: m for number, m in enumerate(self.plan.memory) if m.role in (Role.INPUT, Role.TEMPORARY)}
+        return {number: _core.empty((memory.size,), str(memory.dtype)) for number, memory in own.items()}
 
     def replay(self, batch: Sequence[Tensor | Array]) -> Output:
         """One step on `batch`. Raises ValueError for shapes other than the recorded ones."""
@@ -99,3 +94,12 @@ class Replayer:
                 result[...] = array
 
         return call
+
+
+def _given(memory: Memory, made: Array | None) -> Array:
+    """The array that is this memory: a state where it lies, a constant's values, or what has been made for it."""
+    if memory.storage is not None:
+        return memory.storage.array
+    if memory.values is not None:
+        return memory.values
+    return np.empty(0, memory.dtype) if made is None else made

@@ -10,6 +10,8 @@ from typing import Any
 
 from training_runs import Setup, Small, classes
 
+from fastnn import nn
+
 MEDDLING: dict[str, Any] = {}
 
 
@@ -36,6 +38,17 @@ def stepping(act, data=None, optimizer=None, after=None, **attributes) -> Setup:
 def late(n: int) -> float:
     """Nothing to see in the first steps."""
     return 0.25 if n > 6 else 1.0
+
+
+class Fading(nn.Module):
+    """A layer that counts its calls, and gives something else after some."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * late(self.calls)
 
 
 class Hidden:

@@ -11,7 +11,7 @@ from fastnn import nn, optim
 from fastnn.callbacks import Callback
 from fastnn.data import ArrayDataset
 
-from . import MEDDLING, late, meddling, stepping
+from . import MEDDLING, Fading, late, meddling, stepping
 
 
 class Between(Callback):
@@ -36,15 +36,6 @@ def dropping() -> Small:
 
 
 # ---- between epochs -------------------------------------------------------------------------------------------
-
-
-class Fading(nn.Module):
-    def __init__(self):
-        self.calls = 0
-
-    def forward(self, x):
-        self.calls += 1
-        return x * late(self.calls)
 
 
 def replace_by_counting_layer(state):

@@ -17,7 +17,7 @@ from fastnn import functional as F
 from fastnn import nn
 from fastnn.autograd import Function
 
-from . import Hidden, late, meddling, stepping
+from . import Fading, Hidden, late, meddling, stepping
 
 counted = 0
 GENERATOR = np.random.default_rng(0)
@@ -181,14 +181,6 @@ def a_counter_of_the_class():
 
 @meddling
 def a_counter_in_a_layer():
-    class Fading(nn.Module):
-        def __init__(self):
-            self.calls = 0
-
-        def forward(self, x):
-            self.calls += 1
-            return x * late(self.calls)
-
     return stepping(lambda self, batch, loss: loss, after=lambda model: model.net.append(Fading()))
 
 
