@@ -54,7 +54,7 @@ class Team {
     if (!lock || threads < 2 || items < 2) return task(context, 0, items, 0);
     threads = static_cast<int>(std::min<int64_t>(threads, items));
     recruit(threads - 1);
-    task_ = task, context_ = context, items_ = items;
+    task_ = task, context_ = context, items_ = items, cpu_ = current_cpu();
     limit_ = std::min(threads - 1, workers_);
     block_ = std::max<int64_t>(1, items / (4 * threads));
     next_.store(0, std::memory_order_relaxed);
@@ -90,6 +90,7 @@ class Team {
           // Who gets in before the job closes will be waited for; who does not must not touch it.
           if (!gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) continue;
           done = gate >> 32;
+          leave_cpu(cpu_);
           if (worker <= limit_) work(worker);
           gate_.fetch_sub(1, std::memory_order_acq_rel);
           break;
@@ -122,7 +123,7 @@ class Team {
   Task task_ = nullptr;
   void* context_ = nullptr;
   int64_t items_ = 0, block_ = 1;
-  int limit_ = 0;
+  int limit_ = 0, cpu_ = -1;
   // Each on a cache line of its own: the counter is written at every block, the gate is watched while spinning.
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<uint64_t> gate_{0};

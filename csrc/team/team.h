@@ -25,5 +25,9 @@ inline constexpr int max_threads = 256;
 
 // CPUs this process may use: its affinity, cut by its cgroup's quota (rounded up). `root` is "/" but in tests.
 int available_cpus(const char* root = "/");
+int current_cpu();
+// Moves this thread if it is on `cpu` and may be on another. A thread that was woken is often put where the one that
+// woke it spins.
+void leave_cpu(int cpu);
 
 }  // namespace fastnn

@@ -1,5 +1,6 @@
 // The core without Python: entry points, errors, the team, and what a container leaves of the machine.
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -136,6 +137,16 @@ void a_team_without_memory_is_smaller_and_signals_stay_as_they_were() {
 }
 
 #ifdef __linux__
+void a_thread_leaves_a_cpu_and_may_come_back() {
+  cpu_set_t before, after;
+  sched_getaffinity(0, sizeof(before), &before);
+  int cpu = current_cpu();
+  leave_cpu(cpu);
+  sched_getaffinity(0, sizeof(after), &after);
+  CHECK(CPU_COUNT(&before) == 1 || current_cpu() != cpu);
+  CHECK(CPU_EQUAL(&before, &after));
+}
+
 // The masks of blocked signals of all threads but the main one.
 std::vector<uint64_t> blocked_by_workers() {
   std::vector<uint64_t> masks;
@@ -247,6 +258,7 @@ int main() {
   a_forked_child_has_a_team_of_its_own();
   a_team_without_memory_is_smaller_and_signals_stay_as_they_were();
 #ifdef __linux__
+  a_thread_leaves_a_cpu_and_may_come_back();
   workers_leave_signals_to_the_main_thread_but_not_their_faults();
 #endif
   what_the_caller_has_set_changes_no_bit_and_stays_set();

@@ -1,5 +1,5 @@
-// How many CPUs the process may use. Containers limit by quota, not by affinity: a team as wide as the machine would be
-// throttled (seen in oneTBB, OpenBLAS and many more).
+// How many CPUs the process may use, and which. Containers limit by quota, not by affinity: a team as wide as the
+// machine would be throttled (seen in oneTBB, OpenBLAS and many more).
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -68,6 +68,25 @@ int available_cpus(const char* root) {
   int cpus = affinity();
   double quota = cgroup_quota(root);
   return quota < cpus ? std::max(1, static_cast<int>(std::ceil(quota))) : cpus;
+}
+
+int current_cpu() {
+#ifdef __linux__
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+void leave_cpu([[maybe_unused]] int cpu) {
+#ifdef __linux__
+  cpu_set_t all, others;
+  if (cpu < 0 || sched_getcpu() != cpu || sched_getaffinity(0, sizeof(all), &all) != 0 || CPU_COUNT(&all) < 2) return;
+  others = all;
+  CPU_CLR(cpu, &others);
+  sched_setaffinity(0, sizeof(others), &others);
+  sched_setaffinity(0, sizeof(all), &all);
+#endif
 }
 
 }  // namespace fastnn
