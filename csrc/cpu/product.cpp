@@ -11,8 +11,9 @@
 // start every cycle. Around it stand the loops of Goto and van de Geijn ("Anatomy of high-performance matrix
 // multiplication", 2008): b is packed once into panels that stay in L1 while a's packed block, in L2, passes by.
 // Where one block of rows is all there is, each panel is packed just before it is read, and never leaves L1.
-// The lanes run along the side that costs less (`swapped`). A row-major a that few panels of b meet is not packed but
-// read where it stands. What follows the sum is done strip by strip, while a strip of c is in L1.
+// The lanes run along the side that costs less (`swapped`). An operand that L1 holds, or whose panels meet few others,
+// is not packed but read where it stands. What follows the sum is done strip by strip, while a strip of c is in L1; the
+// update of plain SGD even before, while the sums are in registers.
 #include "cpu/pack.h"
 #include "cpu/tail.h"
 
@@ -33,6 +34,7 @@ struct Plan {
   bool direct;             // full panels of b are read where they stand
   bool ahead;              // the others are packed by a phase of their own; else by the one item that reads them
   bool direct_a, ahead_a;  // the same of the row panels of a
+  bool updates;            // a parameter, by plain SGD, from one chunk
   int64_t rows, columns, k;
   const T *a, *b;
   int64_t a_row, a_k, b_column, b_k;
@@ -45,6 +47,7 @@ struct Plan {
   T* panel(std::byte* workspace, int64_t c, int64_t p) const {
     return reinterpret_cast<T*>(workspace) + c * chunk * column_panels * tile_width<T> + p * depth(c) * tile_width<T>;
   }
+  int panel_step() const { return columns <= lanes<T> ? lanes<T> : tile_width<T>; }
   // What the phase of packing packs in each chunk.
   int64_t panels_ahead() const { return ahead ? column_panels + (ahead_a ? row_panels : 0) : 0; }
   // Behind those of b.
@@ -54,7 +57,7 @@ struct Plan {
   }
   void pack_b(T* to, int64_t c, int64_t p) const {
     int64_t left = p * tile_width<T>;
-    pack(to, tile_width<T>, b + left * b_column + c * chunk * b_k, b_column, b_k,
+    pack(to, panel_step(), b + left * b_column + c * chunk * b_k, b_column, b_k,
          static_cast<int>(at_most(tile_width<T>, columns - left)), depth(c));
   }
   void pack_a(T* to, int64_t c, int64_t p) const {
@@ -90,10 +93,14 @@ Plan<T> make_plan(const Product& p) {
   plan.chunks = ceil_div(p.k, chunk);
   plan.row_panels = ceil_div(plan.rows, max_height);
   plan.column_panels = ceil_div(plan.columns, width);
-  // Packing b pays when many row panels read it, or when its rows would be strided.
-  plan.direct = plan.b_column == 1 && plan.row_panels <= 4;
+  // Packing pays when a panel is read many times, and L1 does not hold the operand as it stands.
+  auto is_small = [&](int64_t step) { return plan.k * step * static_cast<int64_t>(sizeof(T)) <= 16384; };
+  plan.direct = plan.b_column == 1 && (plan.row_panels <= 4 || is_small(plan.b_k));
   // Rows a multiple of 4 KiB apart would meet in the same few lines of L1.
-  plan.direct_a = plan.a_k == 1 && plan.column_panels <= 2 && plan.a_row * static_cast<int64_t>(sizeof(T)) % 4096 != 0;
+  plan.direct_a = (plan.a_k == 1 && plan.column_panels <= 2 && plan.a_row * sizeof(T) % 4096 != 0) ||
+                  (plan.a_row == 1 && is_small(plan.a_k));
+  plan.updates = p.update.param && !p.update.velocity && p.update.weight_decay == 0 && !plan.swapped &&
+                 plan.chunks == 1 && p.alpha == 1;
   auto items_of = [](double nanoseconds, double each) {
     return static_cast<int64_t>(nanoseconds < 32 * each ? nanoseconds / each : 32);
   };
@@ -124,29 +131,52 @@ template <class T>
 struct Merge {
   T alpha, beta;
   bool first;
+  // Plain SGD, where the sum is the gradient: param[i * param_row + j] = fma(minus_lr, sum, param), and c stays as it
+  // is.
+  T* param;
+  int64_t param_row;
+  T minus_lr;
+
+  bool is_sum() const { return first && beta == 0 && alpha == 1; }
 };
 
-// height x (vectors * lanes) tile: c (+)= alpha a b over kc steps. a's rows are a_row apart, or where that is 0, a is
-// packed `height` wide; b's steps are b_step apart.
-template <class T, int height, int vectors, bool packed>
-FASTNN_INLINE void tile_of(int64_t kc, const T* a, int64_t a_row, const T* b, int64_t b_step, T* c, int64_t c_row,
+// height x (vectors * lanes) tile: c (+)= alpha a b over kc steps. Of a, either the rows of a step are neighbours and
+// `a_stride` lies between steps, as in a panel, or the steps are and it lies between rows. b's steps are b_step apart.
+template <class T, int height, int vectors, bool rows_are_neighbours>
+FASTNN_INLINE void tile_of(int64_t kc, const T* a, int64_t a_stride, const T* b, int64_t b_step, T* c, int64_t c_row,
                            int columns, Merge<T> merge) {
   Vec<T> sum[height][vectors] = {};
   const T* next = b_step == tile_width<T> ? b + kc * b_step : b;
-  for (int64_t k = 0; k < kc; ++k, a += packed ? height : 1, b += b_step) {
+  for (int64_t k = 0; k < kc; ++k, a += rows_are_neighbours ? a_stride : 1, b += b_step) {
     Vec<T> row[vectors];
     // The panel of b that comes next, on its way into L2; one read where it stands has no next.
-    __builtin_prefetch(next, 0, 2);
-    if (vectors == 2) __builtin_prefetch(next + lanes<T>, 0, 2);
-    next += b_step;
+    if (vectors == 2) {
+      __builtin_prefetch(next, 0, 2);
+      __builtin_prefetch(next + lanes<T>, 0, 2);
+      next += b_step;
+    }
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) row[v] = load(b + v * lanes<T>);
 #pragma GCC unroll 14
     for (int i = 0; i < height; ++i) {
-      Vec<T> x = splat(packed ? a[i] : a[i * a_row]);
+      Vec<T> x = splat(rows_are_neighbours ? a[i] : a[i * a_stride]);
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) sum[i][v] = fma<T>(x, row[v], sum[i][v]);
     }
+  }
+  if (merge.is_sum() && columns == vectors * lanes<T>) {
+    Vec<T> minus_lr = splat(merge.minus_lr);
+    T* to = merge.param ? merge.param : c;
+    int64_t to_row = merge.param ? merge.param_row : c_row;
+#pragma GCC unroll 14
+    for (int i = 0; i < height; ++i, to += to_row) {
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) {
+        if (merge.param) sum[i][v] = fma<T>(minus_lr, sum[i][v], load(to + v * lanes<T>));
+        store(to + v * lanes<T>, sum[i][v]);
+      }
+    }
+    return;
   }
   Vec<T> alpha = splat(merge.alpha), beta = splat(merge.beta);
 #pragma GCC unroll 14
@@ -171,14 +201,14 @@ FASTNN_INLINE void tile_of(int64_t kc, const T* a, int64_t a_row, const T* b, in
 }
 
 template <class T, int height, int vectors>
-void tile(int64_t kc, const T* a, int64_t a_row, const T* b, int64_t b_step, T* c, int64_t c_row, int columns,
-          Merge<T> merge) {
-  if (a_row == 0) tile_of<T, height, vectors, true>(kc, a, 0, b, b_step, c, c_row, columns, merge);
+void tile(int64_t kc, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t b_step, T* c, int64_t c_row,
+          int columns, Merge<T> merge) {
+  if (a_row == 1) tile_of<T, height, vectors, true>(kc, a, a_k, b, b_step, c, c_row, columns, merge);
   else tile_of<T, height, vectors, false>(kc, a, a_row, b, b_step, c, c_row, columns, merge);
 }
 
 template <class T>
-using TileFunction = void (*)(int64_t, const T*, int64_t, const T*, int64_t, T*, int64_t, int, Merge<T>);
+using TileFunction = void (*)(int64_t, const T*, int64_t, int64_t, const T*, int64_t, T*, int64_t, int, Merge<T>);
 
 // One function per tile height, [vectors - 1][height - 1].
 template <class T>
@@ -232,9 +262,11 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
     for (int64_t panel = panel0; panel < panel1 && sizes.packed; ++panel)
       plan.pack_a(packed + (plan.first_row(panel) - row0) * kc, number, panel);
     if (plan.ahead_a) packed = plan.panel_a(workspace, number, panel0);
-    Merge<T> merge{static_cast<T>(p.alpha), static_cast<T>(p.beta), number == 0};
+    Merge<T> merge{static_cast<T>(p.alpha), static_cast<T>(p.beta), number == 0, nullptr, p.n, {}};
+    if (p.update.param) merge.minus_lr = static_cast<T>(-*p.update.lr);
     for (int64_t q = column0; q < column1; ++q) {
       int64_t left = q * width;
+      merge.param = nullptr;
       int columns = static_cast<int>(at_most(width, plan.columns - left));
       T* c = sizes.aside ? sums + (sizes.whole ? left - left0 : 0) : product + row0 * p.c_row + left;
       int64_t c_row = sizes.aside ? (sizes.whole ? left1 - left0 : width) : p.c_row;
@@ -245,15 +277,18 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
       const T* b = in_place     ? plan.b + left + k0 * plan.b_k
                    : plan.ahead ? plan.panel(workspace, number, q)
                                 : panel_of_b;
-      int64_t step = in_place ? plan.b_k : width;
+      int64_t step = in_place ? plan.b_k : plan.panel_step();
       const TileFunction<T>* by_height = tiles<T>[columns > lanes<T> ? 1 : 0];
+      // The simplest update is made of the sums in registers.
+      bool updates = plan.updates && columns % lanes<T> == 0;
       for (int64_t panel = panel0; panel < panel1; ++panel) {
         int64_t row = plan.first_row(panel), height = plan.first_row(panel + 1) - row;
-        const T* a = plan.direct_a ? plan.a + row * plan.a_row + k0 : packed + (row - row0) * kc;
-        by_height[height - 1](kc, a, plan.direct_a ? plan.a_row : 0, b, step, c + (row - row0) * c_row, c_row, columns,
-                              merge);
+        if (updates) merge.param = static_cast<T*>(p.update.param) + row * p.n + left;
+        const T* a = plan.direct_a ? plan.a + row * plan.a_row + k0 * plan.a_k : packed + (row - row0) * kc;
+        by_height[height - 1](kc, a, plan.direct_a ? plan.a_row : 1, plan.direct_a ? plan.a_k : height, b, step,
+                              c + (row - row0) * c_row, c_row, columns, merge);
       }
-      if (number + 1 < plan.chunks) continue;
+      if (updates || number + 1 < plan.chunks) continue;
       Strip<T> strip{c, c_row, row0, rows, left, columns};
       finish_layer(p, strip, plan.swapped);
       if (plan.swapped) {
