@@ -102,13 +102,16 @@ Plan<T> make_plan(const Product& p) {
   plan.updates = p.update.param && !p.update.velocity && p.update.weight_decay == 0 && !plan.swapped &&
                  plan.chunks == 1 && p.alpha == 1;
   auto items_of = [](double nanoseconds, double each) {
-    return static_cast<int64_t>(nanoseconds < 32 * each ? nanoseconds / each : 32);
+    return static_cast<int64_t>(nanoseconds < 64 * each ? nanoseconds / each : 64);
   };
   const double rows = static_cast<double>(plan.rows), columns = static_cast<double>(plan.columns),
                k = static_cast<double>(p.k);
-  // Items of some 30 microseconds, so that threads can balance, or of 1.5 where none packs rows. Blocks of rows first;
-  // but a b that L2 does not hold passes through it once for each, so that they must not be low.
-  double cost = rows * columns * k / vector_bytes, item_cost = plan.direct_a ? 3e3 : 60e3;
+  // Items of some 8 microseconds, so that threads can balance, or of 1.5 where none packs rows. Blocks of rows first,
+  // where there is more than one; but a b that L2 does not hold passes through it once for each, so that they must not
+  // be low.
+  double cost = rows * columns * k / vector_bytes, item_cost = plan.direct_a                    ? 3e3
+                                                               : plan.row_panels > block_panels ? 16e3
+                                                                                                : 60e3;
   int64_t least_panels = columns * k * sizeof(T) > 1 << 20 ? block_panels : 2;
   plan.row_blocks = at_least(ceil_div(plan.row_panels, block_panels),
                              at_most(items_of(cost, item_cost), ceil_div(plan.row_panels, least_panels)));

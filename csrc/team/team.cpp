@@ -55,9 +55,8 @@ class Team {
     threads = static_cast<int>(std::min<int64_t>(threads, items));
     recruit(threads - 1);
     task_ = task, context_ = context, items_ = items, cpu_ = current_cpu();
-    limit_ = std::min(threads - 1, workers_);
-    block_ = std::max<int64_t>(1, items / (4 * threads));
-    next_.store(0, std::memory_order_relaxed);
+    threads_ = std::min(threads, workers_ + 1);
+    for (int i = 0; i < threads_; ++i) shares_[i].next.store(first_of(i), std::memory_order_relaxed);
     gate_.store((++job_ << 32) | open, std::memory_order_release);
     signal_.fetch_add(1, std::memory_order_release);
     signal_.notify_all();
@@ -70,13 +69,24 @@ class Team {
   // gate_: number of the job << 32 | open << 31 | workers inside.
   static constexpr uint64_t open = uint64_t{1} << 31, active_mask = open - 1;
 
+  // Every thread begins with its own share of the items, the same one for the same job: its caches may still hold what
+  // it wrote there the last time. Half of what is left of a share is taken at a time, and who has done with its own
+  // takes from those of others.
   void work(int worker) {
-    for (;;) {
-      int64_t first = next_.fetch_add(block_, std::memory_order_relaxed);
-      if (first >= items_) return;
-      task_(context_, first, std::min(first + block_, items_), worker);
+    for (int i = 0; i < threads_; ++i) {
+      int owner = (worker + i) % threads_;
+      std::atomic<int64_t>& next = shares_[owner].next;
+      const int64_t end = first_of(owner + 1);
+      for (int64_t first = next.load(std::memory_order_relaxed); first < end;) {
+        int64_t last = first + (end - first + 1) / 2;
+        if (!next.compare_exchange_weak(first, last, std::memory_order_relaxed)) continue;
+        task_(context_, first, last, worker);
+        first = next.load(std::memory_order_relaxed);
+      }
     }
   }
+
+  int64_t first_of(int share) const { return items_ * share / threads_; }
 
   void worker_loop(int worker) {
     FloatEnvironment environment;
@@ -91,7 +101,7 @@ class Team {
           if (!gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) continue;
           done = gate >> 32;
           leave_cpu(cpu_);
-          if (worker <= limit_) work(worker);
+          if (worker < threads_) work(worker);
           gate_.fetch_sub(1, std::memory_order_acq_rel);
           break;
         }
@@ -122,10 +132,12 @@ class Team {
   uint64_t job_ = 0;
   Task task_ = nullptr;
   void* context_ = nullptr;
-  int64_t items_ = 0, block_ = 1;
-  int limit_ = 0, cpu_ = -1;
-  // Each on a cache line of its own: the counter is written at every block, the gate is watched while spinning.
-  alignas(64) std::atomic<int64_t> next_{0};
+  int64_t items_ = 0;
+  int threads_ = 1, cpu_ = -1;
+  // Each on a cache line of its own: a share is written at every turn, the gate is watched while spinning.
+  struct alignas(64) Share {
+    std::atomic<int64_t> next{0};  // the first item that nobody has taken
+  } shares_[max_threads];
   alignas(64) std::atomic<uint64_t> gate_{0};
   alignas(64) std::atomic<uint32_t> signal_{0};
 };
