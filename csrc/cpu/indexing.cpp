@@ -83,11 +83,13 @@ FASTNN_INLINE void each_row(const Gather& g, int64_t begin, int64_t end, Copy co
   const int64_t from_bytes = g.width * item_size(g.data_dtype), to_bytes = g.width * item_size(g.out_dtype);
   const int64_t stride = g.stride * item_size(g.data_dtype);
   const int64_t ahead = at_most(16, ceil_div(prefetched, at_least(from_bytes, 1)));
+  auto prefetch = [&](int64_t i) {
+    const std::byte* row = data + g.indices[i] * stride;
+    for (int64_t b = 0; b < at_most(from_bytes, prefetched); b += line) __builtin_prefetch(row + b);
+  };
+  for (int64_t i = begin; i < at_most(begin + ahead, end); ++i) prefetch(i);
   for (int64_t i = begin; i < end; ++i) {
-    if (i + ahead < end) {
-      const std::byte* next = data + g.indices[i + ahead] * stride;
-      for (int64_t b = 0; b < at_most(from_bytes, prefetched); b += line) __builtin_prefetch(next + b);
-    }
+    if (i + ahead < end) prefetch(i + ahead);
     copy(reinterpret_cast<const From*>(data + g.indices[i] * stride), reinterpret_cast<To*>(out + i * to_bytes));
   }
 }
