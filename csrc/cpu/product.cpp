@@ -27,19 +27,25 @@ constexpr int64_t block_panels = 8;                          // row panels of a 
 template <class T>
 constexpr int tile_width = tile_vectors * lanes<T>;
 
-// How one product is carried out. `rows` run in registers, `columns` in lanes.
+// One product as the tile sees it: `rows` run in registers, `columns` in lanes.
 template <class T>
-struct Plan {
-  bool swapped;            // lanes along m: the tile computes the transpose of c
-  bool direct;             // full panels of b are read where they stand
-  bool ahead;              // the others are packed by a phase of their own; else by the one item that reads them
-  bool direct_a, ahead_a;  // the same of the row panels of a
-  bool updates;            // a parameter, by plain SGD, from one chunk
-  int64_t rows, columns, k;
+struct Plan : ProductChoice {
+  int64_t rows, columns, k, chunks;
   const T *a, *b;
   int64_t a_row, a_k, b_column, b_k;
-  int64_t row_panels, column_panels, chunks;
-  int64_t row_blocks, column_blocks;  // items of the product's phase
+
+  explicit Plan(const Product& p) : ProductChoice(p.choice), k(p.k), chunks(ceil_div(p.k, chunk)) {
+    const T *left = static_cast<const T*>(p.a), *right = static_cast<const T*>(p.b);
+    if (swapped) {
+      rows = p.n, columns = p.m;
+      a = right, a_row = p.b_column, a_k = p.b_row;
+      b = left, b_column = p.a_row, b_k = p.a_column;
+    } else {
+      rows = p.m, columns = p.n;
+      a = left, a_row = p.a_row, a_k = p.a_column;
+      b = right, b_column = p.b_column, b_k = p.b_row;
+    }
+  }
 
   // Row panels differ in height by one at most: 256 rows are 19 panels of 13 or 14, not 18 and a rest of 4.
   int64_t first_row(int64_t panel) const { return first_of(panel, rows, row_panels); }
@@ -49,7 +55,7 @@ struct Plan {
   }
   int panel_step() const { return columns <= lanes<T> ? lanes<T> : tile_width<T>; }
   // What the phase of packing packs in each chunk.
-  int64_t panels_ahead() const { return ahead ? column_panels + (ahead_a ? row_panels : 0) : 0; }
+  int64_t panels_ahead() const { return ahead_b ? column_panels + (ahead_a ? row_panels : 0) : 0; }
   // Behind those of b.
   T* panel_a(std::byte* workspace, int64_t c, int64_t p) const {
     return reinterpret_cast<T*>(workspace) + k * column_panels * tile_width<T> + c * chunk * rows +
@@ -71,36 +77,25 @@ struct Plan {
 constexpr double nanoseconds_to_pack = 0.15;
 
 template <class T>
-Plan<T> make_plan(const Product& p) {
-  Plan<T> plan{};
+void choose(Product& p) {
   constexpr int64_t width = tile_width<T>;
   // In lanes times steps of k: multiplying a panel, and packing it where its lanes are not neighbours already.
   auto effort = [](int64_t along_lanes, int64_t other, int64_t lane_stride) {
     return ceil_div(along_lanes, lanes<T>) * lanes<T> * (other + (lane_stride == 1 ? 2 : 12));
   };
-  plan.swapped = p.n < width * 2 && effort(p.m, p.n, p.a_row) < effort(p.n, p.m, p.b_column);
-  const T *a = static_cast<const T*>(p.a), *b = static_cast<const T*>(p.b);
-  if (plan.swapped) {
-    plan.rows = p.n, plan.columns = p.m;
-    plan.a = b, plan.a_row = p.b_column, plan.a_k = p.b_row;
-    plan.b = a, plan.b_column = p.a_row, plan.b_k = p.a_column;
-  } else {
-    plan.rows = p.m, plan.columns = p.n;
-    plan.a = a, plan.a_row = p.a_row, plan.a_k = p.a_column;
-    plan.b = b, plan.b_column = p.b_column, plan.b_k = p.b_row;
-  }
-  plan.k = p.k;
-  plan.chunks = ceil_div(p.k, chunk);
-  plan.row_panels = ceil_div(plan.rows, max_height);
-  plan.column_panels = ceil_div(plan.columns, width);
+  ProductChoice& c = p.choice;
+  c.swapped = p.n < width * 2 && effort(p.m, p.n, p.a_row) < effort(p.n, p.m, p.b_column);
+  const Plan<T> plan(p);
+  c.row_panels = ceil_div(plan.rows, max_height);
+  c.column_panels = ceil_div(plan.columns, width);
   // Packing pays when a panel is read many times, and L1 does not hold the operand as it stands.
-  auto is_small = [&](int64_t step) { return plan.k * step * static_cast<int64_t>(sizeof(T)) <= 16384; };
-  plan.direct = plan.b_column == 1 && (plan.row_panels <= 4 || is_small(plan.b_k));
+  auto is_small = [&](int64_t step) { return p.k * step * static_cast<int64_t>(sizeof(T)) <= 16384; };
+  c.direct_b = plan.b_column == 1 && (c.row_panels <= 4 || is_small(plan.b_k));
   // Rows a multiple of 4 KiB apart would meet in the same few lines of L1.
-  plan.direct_a = (plan.a_k == 1 && plan.column_panels <= 2 && plan.a_row * sizeof(T) % 4096 != 0) ||
-                  (plan.a_row == 1 && is_small(plan.a_k));
-  plan.updates = p.update.param && !p.update.velocity && p.update.weight_decay == 0 && !plan.swapped &&
-                 plan.chunks == 1 && p.alpha == 1;
+  c.direct_a = (plan.a_k == 1 && c.column_panels <= 2 && plan.a_row * sizeof(T) % 4096 != 0) ||
+               (plan.a_row == 1 && is_small(plan.a_k));
+  c.updates = p.update.param && !p.update.velocity && p.update.weight_decay == 0 && !c.swapped && plan.chunks == 1 &&
+              p.alpha == 1;
   auto items_of = [](double nanoseconds, double each) {
     return static_cast<int64_t>(nanoseconds < 64 * each ? nanoseconds / each : 64);
   };
@@ -109,24 +104,22 @@ Plan<T> make_plan(const Product& p) {
   // Items of some 8 microseconds, so that threads can balance, or of 1.5 where none packs rows. Blocks of rows first,
   // where there is more than one; but a b that L2 does not hold passes through it once for each, so that they must not
   // be low.
-  double cost = rows * columns * k / vector_bytes, item_cost = plan.direct_a                    ? 3e3
-                                                               : plan.row_panels > block_panels ? 16e3
-                                                                                                : 60e3;
+  double cost = rows * columns * k / vector_bytes;
+  double item_cost = c.direct_a ? 3e3 : c.row_panels > block_panels ? 16e3 : 60e3;
   int64_t least_panels = columns * k * sizeof(T) > 1 << 20 ? block_panels : 2;
-  plan.row_blocks = at_least(ceil_div(plan.row_panels, block_panels),
-                             at_most(items_of(cost, item_cost), ceil_div(plan.row_panels, least_panels)));
+  c.row_blocks = at_least(ceil_div(c.row_panels, block_panels),
+                          at_most(items_of(cost, item_cost), ceil_div(c.row_panels, least_panels)));
   // A panel that one item reads is packed just before, into L1: to store all of b would cost more than a few rows do.
   // The few rows themselves are packed soon, and items may be smaller.
-  plan.ahead = plan.row_blocks > 1 && !plan.direct;
-  if (!plan.ahead) {
+  c.ahead_b = c.row_blocks > 1 && !c.direct_b;
+  if (!c.ahead_b) {
     cost += nanoseconds_to_pack * columns * k;
     double packing = 12 * nanoseconds_to_pack * rows * k;
-    item_cost = plan.direct_a ? 2e3 : packing > 15e3 ? packing : 15e3;
+    item_cost = c.direct_a ? 2e3 : packing > 15e3 ? packing : 15e3;
   }
-  int64_t columns_wanted = items_of(cost, item_cost) / at_least(plan.row_blocks, 1);
-  plan.column_blocks = at_least(1, at_most(columns_wanted, plan.column_panels));
-  plan.ahead_a = plan.ahead && plan.column_blocks > 1 && !plan.direct_a;
-  return plan;
+  int64_t columns_wanted = items_of(cost, item_cost) / at_least(c.row_blocks, 1);
+  c.column_blocks = at_least(1, at_most(columns_wanted, c.column_panels));
+  c.ahead_a = c.ahead_b && c.column_blocks > 1 && !c.direct_a;
 }
 
 // What happens to a tile when a chunk is done.
@@ -238,7 +231,7 @@ struct Scratch {
 
   Scratch(const Product& p, const Plan<T>& plan, int64_t rows, int64_t columns)
       : aside(plan.swapped || p.update.param), whole(plan.chunks > 1) {
-    panel = plan.ahead ? 0 : chunk * tile_width<T>;
+    panel = plan.ahead_b ? 0 : chunk * tile_width<T>;
     packed = plan.direct_a || plan.ahead_a ? 0 : rows * chunk;
     sums = aside ? rows * (whole ? columns : tile_width<T>) : 0;
     turned = plan.swapped && p.update.param ? rows * tile_width<T> : 0;
@@ -275,11 +268,11 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
       int64_t c_row = sizes.aside ? (sizes.whole ? left1 - left0 : width) : p.c_row;
       if (plan.swapped && p.beta != 0 && number == 0)
         turn(c, c_row, columns, product + left * p.c_row + row0, p.c_row, columns, rows);
-      bool in_place = plan.direct && columns == width;
-      if (!in_place && !plan.ahead) plan.pack_b(panel_of_b, number, q);
-      const T* b = in_place     ? plan.b + left + k0 * plan.b_k
-                   : plan.ahead ? plan.panel(workspace, number, q)
-                                : panel_of_b;
+      bool in_place = plan.direct_b && columns == width;
+      if (!in_place && !plan.ahead_b) plan.pack_b(panel_of_b, number, q);
+      const T* b = in_place       ? plan.b + left + k0 * plan.b_k
+                   : plan.ahead_b ? plan.panel(workspace, number, q)
+                                  : panel_of_b;
       int64_t step = in_place ? plan.b_k : plan.panel_step();
       const TileFunction<T>* by_height = tiles<T>[columns > lanes<T> ? 1 : 0];
       // The simplest update is made of the sums in registers.
@@ -307,7 +300,7 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
 
 template <class T>
 Work work_of(const Product& p) {
-  Plan<T> plan = make_plan<T>(p);
+  const Plan<T> plan(p);
   int64_t items = plan.row_blocks * plan.column_blocks;
   double flops = 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
   double per_nanosecond = vector_bytes / static_cast<double>(sizeof(T)) * (has_fma ? 8 : 3);
@@ -316,18 +309,19 @@ Work work_of(const Product& p) {
   const Scratch<T> scratch(p, plan, rows, columns);
   int64_t size = sizeof(T), width = tile_width<T>;
   double nanoseconds = flops / per_nanosecond;
-  if (!plan.ahead) nanoseconds += nanoseconds_to_pack * static_cast<double>(plan.columns) * static_cast<double>(plan.k);
+  if (!plan.ahead_b)
+    nanoseconds += nanoseconds_to_pack * static_cast<double>(plan.columns) * static_cast<double>(plan.k);
   return {2,
           {plan.panels_ahead() * plan.chunks, items, 0},
           {static_cast<double>(chunk * width) * nanoseconds_to_pack,
            nanoseconds / static_cast<double>(at_least(items, 1)), 0},
-          times(((plan.ahead ? plan.column_panels * width : 0) + (plan.ahead_a ? plan.rows : 0)) * size, plan.k),
+          times(((plan.ahead_b ? plan.column_panels * width : 0) + (plan.ahead_a ? plan.rows : 0)) * size, plan.k),
           (scratch.panel + scratch.packed + scratch.sums + scratch.turned) * size};
 }
 
 template <class T>
 void run_as(const Product& p, int phase, int64_t first, int64_t last, std::byte* workspace, std::byte* scratch) {
-  Plan<T> plan = make_plan<T>(p);
+  const Plan<T> plan(p);
   for (int64_t item = first; item < last; ++item) {
     if (phase == 1) {
       run_block(p, plan, item, workspace, scratch);
@@ -337,6 +331,11 @@ void run_as(const Product& p, int phase, int64_t first, int64_t last, std::byte*
     if (q < plan.column_panels) plan.pack_b(plan.panel(workspace, number, q), number, q);
     else plan.pack_a(plan.panel_a(workspace, number, q - plan.column_panels), number, q - plan.column_panels);
   }
+}
+
+void product_choose(Product& p) {
+  if (p.dtype == DType::float32) choose<float>(p);
+  else choose<double>(p);
 }
 
 Work product_work(const Product& p) { return p.dtype == DType::float32 ? work_of<float>(p) : work_of<double>(p); }
@@ -350,9 +349,7 @@ void product_run(const Product& p, int phase, int64_t first, int64_t last, std::
 
 namespace FASTNN_ISA {
 void register_product(KernelTable& table) {
-  table.matmul = {product_work, product_run};
-  table.linear = {product_work, product_run};
-  table.matmul_sgd_update = {product_work, product_run};
+  table.matmul = table.linear = table.matmul_sgd_update = {product_work, product_run, product_choose};
 }
 }  // namespace FASTNN_ISA
 

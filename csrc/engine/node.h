@@ -22,7 +22,9 @@ class Node {
 template <class Arguments>
 class KernelNode final : public Node {
  public:
-  KernelNode(const Kernel<Arguments>& kernel, const Arguments& arguments) : kernel_(kernel), arguments_(arguments) {}
+  KernelNode(const Kernel<Arguments>& kernel, const Arguments& arguments) : kernel_(kernel), arguments_(arguments) {
+    if (kernel_.choose) kernel_.choose(arguments_);
+  }
   Work work() const override { return kernel_.work(arguments_); }
   void run(int phase, int64_t first, int64_t last, std::byte* workspace, std::byte* scratch) const override {
     kernel_.run(arguments_, phase, first, last, workspace, scratch);

@@ -34,6 +34,8 @@ template <class Arguments>
 struct Kernel {
   Work (*work)(const Arguments&);
   void (*run)(const Arguments&, int phase, int64_t first, int64_t last, std::byte* workspace, std::byte* scratch);
+  // Where given, comes first, once: the kernel notes in its arguments how it will go about them.
+  void (*choose)(Arguments&) = nullptr;
 };
 
 enum class Activation : uint8_t { none, relu, sigmoid, tanh, gelu };
@@ -48,6 +50,17 @@ struct Sgd {
   const double* lr;
   double momentum, dampening, weight_decay;
   bool nesterov;
+};
+
+// How a product goes about its shape; chosen once, by the kernel itself. `a` and `b` are those of the tile, whose lanes
+// run along b.
+struct ProductChoice {
+  bool swapped;             // lanes along m: the tile computes the transpose of c
+  bool direct_a, direct_b;  // full panels are read where they stand
+  bool ahead_a, ahead_b;    // the others are packed by a phase of their own; else by the one item that reads them
+  bool updates;             // a parameter, by plain SGD, from one chunk
+  int64_t row_panels, column_panels;
+  int64_t row_blocks, column_blocks;  // items of the product's phase
 };
 
 // c = beta c + alpha a b, then + bias, then activation, then the gradient of `backward`. a is (m, k), b is (k, n), any
@@ -69,6 +82,7 @@ struct Product {
   const void* y;  // (m, n), rows contiguous: what `backward` needs of the forward pass
   int64_t y_row;
   Sgd update;
+  ProductChoice choice;
 };
 
 // out[i] = f(in0[i], in1[i], in2[i]). All views have out's shape (broadcast axes have stride 0), axes that can be

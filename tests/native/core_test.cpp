@@ -56,6 +56,7 @@ void a_product_of_few_rows_packs_panel_by_panel() {
   product.a = x.data(), product.a_row = k, product.a_column = 1;
   product.b = weight.data(), product.b_row = 1, product.b_column = k;
   product.c = y.data(), product.c_row = n;
+  kernels().linear.choose(product);
   Work work = kernels().linear.work(product);
   CHECK(work.workspace == 0);
   CHECK(work.scratch < 256 * 1024);
