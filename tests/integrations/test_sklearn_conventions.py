@@ -221,6 +221,8 @@ def test_targets_that_no_classifier_knows_are_value_errors() -> None:
         few(SoftmaxClassifier).fit(X, (X > 0).astype(int))
     with pytest.raises(ValueError, match=r"y has \[3\], which is not among classes_"):
         few(SoftmaxClassifier, warm_start=True).fit(X, CLASSES).fit(X, CLASSES + 1)
+    with pytest.raises(ValueError, match="y is multilabel-indicator, and was not before"):
+        few(MLPClassifier, warm_start=True).fit(X, CLASSES).fit(X, (X[:, :3] > 0).astype(int))
     with pytest.raises(ValueError, match="weigh those of labels by sample_weight"):
         few(MLPClassifier, class_weight="balanced").fit(X, (X > 0).astype(int))
 

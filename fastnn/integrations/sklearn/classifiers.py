@@ -79,8 +79,11 @@ class Classifier(ClassifierMixin, NetworkEstimator):
             raise ValueError(
                 f"[{type(self).__name__}] y is {y.shape}, of more than two values: use MultiOutputClassifier"
             )
-        self._is_multilabel = kind == "multilabel-indicator"
-        if self._is_multilabel:
+        is_multilabel = kind == "multilabel-indicator"
+        if not learns and hasattr(self, "model_") and is_multilabel != self._is_multilabel:
+            raise ValueError(f"[{type(self).__name__}] y is {kind}, and was not before: use fit without warm_start")
+        self._is_multilabel: bool = is_multilabel
+        if is_multilabel:
             if learns:
                 self.classes_ = np.arange(y.shape[1])
             labels: Array = (y.toarray() if issparse(y) else y).astype(dtype)

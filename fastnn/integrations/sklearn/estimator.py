@@ -158,7 +158,8 @@ class NetworkEstimator(BaseEstimator):
             held_out = X[others], targets[others], weight[others]
         dataset = ArrayDataset(X, targets, weight, rows=rows)
         batch_size = min(200 if self.batch_size == "auto" else int(self.batch_size), len(rows))
-        model.weight_decay = self.alpha / (float(weight[rows].mean(dtype=np.float64)) * batch_size)
+        weight_of_a_batch = float(weight[rows].mean(dtype=np.float64)) * batch_size
+        model.weight_decay = self.alpha / weight_of_a_batch
         progress = Progress(self, held_out)
         trainer = Trainer(max_epochs, callbacks=[progress], progress=bool(self.verbose), seed=seed)
         try:
