@@ -37,6 +37,12 @@ PROMISES = {
         (rf"dropout 0.5: .* accuracy {NUMBER}", [(0.55, 0.86)]),
         (rf"weight decay 0.001: .* accuracy {NUMBER}", [(0.65, 0.86)]),
     ],
+    "sklearn_pipeline.py": [
+        (f"softmax regression: accuracy {NUMBER}", [(0.95, 0.98)]),
+        (f"best perceptron: {NUMBER} units", [(64, 64)]),
+        (f"perceptron: accuracy {NUMBER}", [(0.96, 0.99)]),
+        ("epoch: steps run natively", []),
+    ],
     "softmax_regression_concise.py": [
         (r"weight: \(3, 4\), 12 numbers", []),
         (r"bias: \(3,\), 3 numbers", []),
@@ -64,6 +70,8 @@ def test_example_keeps_its_promise(name: str, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("FASTNN_OFFLINE", "1")  # a test uses the data it finds and fetches none
     program = EXAMPLES / name
     arguments = []
+    if "sklearn" in name:
+        pytest.importorskip("sklearn")
     if "FashionMNIST" in program.read_text():
         arguments = ["--epochs", "1"]
         try:

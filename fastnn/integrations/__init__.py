@@ -1,0 +1,1 @@
+"""fastnn under the conventions of other libraries; each module needs the library that it is named after."""
