@@ -79,7 +79,7 @@ __version__: str = _core.config()["version"]
 float32, float64, int32, int64, uint8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint8"))
 bool = np.dtype("bool")
 
-_ON_USE = ("callbacks", "kernels", "plot", "record", "reference", "testing")  # modules that few programs need
+_ON_USE = ("callbacks", "kernels", "plot", "record", "reference", "testing", "utils")  # modules that few programs need
 
 
 def save(model: Model, path: Any) -> None:
@@ -189,6 +189,7 @@ __all__ = [
     "transpose",
     "uint8",
     "unsqueeze",
+    "utils",
     "where",
     "zeros",
     "zeros_like",

@@ -28,7 +28,7 @@ ROWS = [
     {"record"},
     {"plot"},
     {"nn", "optim"},
-    {"data"},
+    {"data", "utils"},
     {"models", "description", "checkpoint"},
     {"history", "callbacks", "execution", "resume", "trainer"},
     {"__init__"},
