@@ -1,7 +1,7 @@
 """Pictures by matplotlib's pyplot, which notebooks show under the cell; they are made without a display as well."""
 
 from collections.abc import Sequence
-from itertools import cycle, repeat
+from itertools import chain, cycle, repeat
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,7 @@ def show_images(
     cells = grid.ravel()
     for cell in cells:
         cell.set_axis_off()
-    for cell, image, title in zip(cells, imgs, repeat("") if titles is None else titles, strict=False):
+    for cell, image, title in zip(cells, imgs, chain(titles or (), repeat("")), strict=False):
         cell.imshow(np.asarray(image), cmap="gray")
         cell.set_title(title)
     return cells

@@ -1,6 +1,7 @@
 """Classes that grow over several cells: arguments kept as attributes, and methods added later."""
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -43,10 +44,7 @@ class HyperParameters:
         >>> Model(0.1, data=[1, 2, 3]).hparams
         {'lr': 0.1}
         """
-        frame = inspect.currentframe()
-        assert frame is not None
-        assert frame.f_back is not None
-        names, variadic, keywords, given = inspect.getargvalues(frame.f_back)
+        names, variadic, keywords, given = inspect.getargvalues(sys._getframe(1))
         names = [*names[1:], *filter(None, [variadic, keywords])]
         self.hparams = {name: given[name] for name in names if name not in ignore and not name.startswith("_")}
         for name, value in self.hparams.items():

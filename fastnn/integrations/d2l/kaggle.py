@@ -40,6 +40,14 @@ def download(url: str, folder: str = "../data", sha1_hash: str | None = None) ->
     return fetched
 
 
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError("[KaggleHouse] tables are read by pandas: pip install pandas") from None
+    return pandas
+
+
 class KaggleHouse(DataModule):
     """Prices of houses: `raw_train` with the column "SalePrice" and `raw_val` without, frames of pandas.
 
@@ -55,16 +63,14 @@ class KaggleHouse(DataModule):
         super().__init__()
         self.save_hyperparameters()
         if train is None:
-            import pandas
-
+            read = _pandas().read_csv
             self.raw_train, self.raw_val = (
-                pandas.read_csv(download(DATA_URL + name, self.root, sha1_hash)) for name, sha1_hash in _HOUSES.items()
+                read(download(DATA_URL + name, self.root, sha1_hash)) for name, sha1_hash in _HOUSES.items()
             )
 
     def preprocess(self) -> None:
         """Scale numbers to mean 0 and standard deviation 1, missing ones to 0; give every other value a column."""
-        import pandas
-
+        pandas = _pandas()
         both = pandas.concat([self.raw_train.drop(columns=["Id", self.label]), self.raw_val.drop(columns=["Id"])])
         numbers = both.select_dtypes("number")
         both[numbers.columns] = ((numbers - numbers.mean()) / numbers.std()).fillna(0)

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastnn import functional as F
 from fastnn import models, nn
+from fastnn.dispatch import Array
 from fastnn.optim import SGD
 from fastnn.tensor import Tensor
 
@@ -197,9 +198,13 @@ class SoftmaxRegressionScratch(Classifier):
         """Probabilities (n, num_outputs) for `X` (n, ...)."""
         return F.softmax(F.matmul(X.reshape(-1, self.num_inputs), self.W) + self.b, 1)
 
-    def loss(self, Y_hat: Tensor, Y: Tensor, averaged: bool = True) -> Tensor:
+    def loss(self, Y_hat: Tensor, Y: Tensor) -> Tensor:  # type: ignore[override]
         """Cross-entropy of probabilities and labels."""
         return cross_entropy(Y_hat, Y)
+
+    def predict_proba(self, X: Any, batch_size: int = 1024) -> Array:
+        """Probabilities (n, num_outputs) for the rows of `X`."""
+        return self._outputs(X, batch_size, lambda probabilities: probabilities)
 
 
 class SoftmaxRegression(Classifier, models.SoftmaxRegression):

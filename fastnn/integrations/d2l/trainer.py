@@ -23,9 +23,7 @@ class Trainer(trainer.Trainer, HyperParameters):
 
     def __init__(self, max_epochs: int, num_gpus: int = 0, gradient_clip_val: float = 0, **options: Any) -> None:
         callbacks = (*options.pop("callbacks", ()), _Drawing())
-        super().__init__(
-            max_epochs, gradient_clip_val=gradient_clip_val, callbacks=callbacks, **{"per_step": True, **options}
-        )
+        super().__init__(max_epochs, gradient_clip_val=gradient_clip_val, callbacks=callbacks, per_step=True, **options)
         self.num_gpus, self.gpus = num_gpus, _gpus(num_gpus)
 
     def prepare_model(self, model: Model) -> None:
