@@ -1,11 +1,11 @@
 """What a section of the book may leave behind: methods put into classes of `d2l`, open pictures. Both are undone."""
 
 import inspect
-import sys
 from collections.abc import Iterator
 
 import pytest
 
+import fastnn as fn
 from fastnn.integrations import d2l
 
 _CLASSES = [value for value in vars(d2l).values() if inspect.isclass(value) and value.__module__.startswith("fastnn.")]
@@ -24,7 +24,7 @@ def _classes_stay_as_they_are() -> Iterator[None]:
 
 
 @pytest.fixture
-def plt(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+def plt() -> Iterator[object]:
     """pyplot without a display, and without the pictures of others."""
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")
@@ -35,5 +35,5 @@ def plt(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 
 
 @pytest.fixture(autouse=True)
-def _no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "IPython" not in sys.modules or sys.modules["IPython"].get_ipython() is None
+def _numbers_are_drawn_from_one_seed() -> None:
+    fn.manual_seed(0)

@@ -178,6 +178,33 @@ def test_4_5_softmax_regression_by_a_layer_learns():
     assert model.board.data["val_acc"][-1].y > BY_CHANCE
 
 
+def test_4_6_an_accuracy_is_as_sure_as_its_examples_are_many():
+    """The section has no cells; this is its rule of thumb."""
+    model, n = d2l.SoftmaxRegression(num_outputs=2, lr=0.1), 400
+    measured = [model.accuracy(d2l.randn(n, 2), d2l.zeros(n, dtype="int64")).item() for _ in range(200)]
+    # A spread of 200 numbers is itself known to 1 / sqrt(400) of it.
+    assert abs(np.std(measured) / (0.5 / math.sqrt(n)) - 1) < 5 / math.sqrt(400)
+
+
+def test_4_7_other_shares_of_the_labels_are_found_by_what_is_confused():
+    """The section has no cells; this is its remedy where the shares of the classes have changed, and nothing else."""
+
+    def examples(shares):
+        y = torch.tensor(np.repeat(np.arange(3), shares))
+        return F.one_hot(y, 3) * 2 + d2l.randn(len(y), 3), y
+
+    model = d2l.SoftmaxRegression(num_outputs=3, lr=0.1)
+    d2l.Trainer(max_epochs=5, seed=0).fit(model, torch.ArrayData(*examples([1000] * 3)))
+    X, y = examples([1000] * 3)
+    guesses = F.one_hot(d2l.argmax(model(X), axis=1), 3)
+    confusion = np.stack([np.asarray(d2l.reduce_mean(guesses[y == label], 0)) for label in range(3)], axis=1)
+    X, _ = examples([2100, 600, 300])
+    seen = np.asarray(d2l.reduce_mean(F.one_hot(d2l.argmax(model(X), axis=1), 3), 0))
+    corrected = np.linalg.solve(confusion, seen)
+    true = np.array([0.7, 0.2, 0.1])
+    assert abs(corrected - true).max() < abs(seen - true).max() / 2
+
+
 @pytest.mark.parametrize("concise", [False, True])
 def test_softmax_regression_reaches_the_books_accuracy(concise, monkeypatch):
     monkeypatch.setenv("FASTNN_OFFLINE", "1")
