@@ -6,7 +6,7 @@
     from fastnn.integrations import d2l
 
 Models are trained by `fastnn.Trainer`, natively where they can be. docs/lecture.md tells what of the book does not run.
-Pictures need matplotlib, `KaggleHouse` needs pandas; both are imported when they are needed.
+Pictures need matplotlib (`plt` is its pyplot), `KaggleHouse` needs pandas; both are imported when they are needed.
 
 >>> data = SyntheticRegressionData(w=tensor([2, -3.4]), b=4.2)
 >>> model = LinearRegression(lr=0.03)

@@ -100,17 +100,16 @@ class ProgressBoard(HyperParameters):
         return self.fig
 
     def _show(self) -> None:
-        now = time.monotonic()
         if self._shown is None:
             from IPython.display import display
 
             self._shown = display(self.figure(), display_id=True)
             notebook().events.register("post_run_cell", self._end_cell)
-        elif now - self._shown_at >= _INTERVAL:
+        elif time.monotonic() - self._shown_at >= _INTERVAL:
             self._shown.update(self.figure())
         else:
             return
-        self._shown_at = now
+        self._shown_at = time.monotonic()  # after the picture was made, which may take long
 
     def _end_cell(self, *_: Any) -> None:
         """The last picture under this cell; what is drawn in another goes there."""
