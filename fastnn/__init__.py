@@ -29,8 +29,11 @@ from .functional import (
     argmin,
     cat,
     clamp,
+    cumsum,
+    dot,
     exp,
     flatten,
+    from_numpy,
     full,
     log,
     log_softmax,
@@ -40,6 +43,9 @@ from .functional import (
     mean,
     min,
     minimum,
+    mm,
+    mv,
+    norm,
     normal,
     ones,
     ones_like,
@@ -73,7 +79,7 @@ __version__: str = _core.config()["version"]
 float32, float64, int32, int64, uint8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint8"))
 bool = np.dtype("bool")
 
-_ON_USE = ("callbacks", "kernels", "plot", "record", "reference", "testing")  # modules that few programs need
+_ON_USE = ("callbacks", "kernels", "plot", "record", "reference", "testing", "utils")  # modules that few programs need
 
 
 def save(model: Model, path: Any) -> None:
@@ -126,12 +132,15 @@ __all__ = [
     "callbacks",
     "cat",
     "clamp",
+    "cumsum",
     "data",
+    "dot",
     "exp",
     "flatten",
     "float32",
     "float64",
     "from_dlpack",
+    "from_numpy",
     "full",
     "functional",
     "int32",
@@ -147,8 +156,11 @@ __all__ = [
     "mean",
     "min",
     "minimum",
+    "mm",
+    "mv",
     "nn",
     "no_grad",
+    "norm",
     "normal",
     "num_threads",
     "ones",
@@ -177,6 +189,7 @@ __all__ = [
     "transpose",
     "uint8",
     "unsqueeze",
+    "utils",
     "where",
     "zeros",
     "zeros_like",

@@ -16,6 +16,7 @@ from . import random
 from .data import ArrayDataset, Column, DataLoader
 from .dispatch import Array, wrap
 from .record import Check, Eager, Engine, Plan, Recorder
+from .record.watch import is_users
 from .tensor import Tensor
 
 Batch = Sequence[Any]
@@ -264,9 +265,10 @@ class Steps:
 
 
 def has_user_code(things: Sequence[object]) -> bool:
-    """Whether a class outside this package takes part, or a function of the user's among the attributes."""
+    """Whether a class outside this package takes part, or a function of the user's among attributes and methods."""
     return any(
         not _is_ours(thing)
+        or any(map(is_users, type(thing).__mro__))
         or any(callable(value) and not _is_ours(value) for value in vars(thing).values())
         or any(
             callable(value) and not _is_ours(value) for g in getattr(thing, "param_groups", ()) for value in g.values()

@@ -45,7 +45,7 @@ def history(history: Mapping[str, Sequence[float]], path: str | os.PathLike[str]
     if not panels:
         raise ValueError(f"[plot.history] history has no train_ or val_ metric to draw: it has {list(history)}")
 
-    figure = _figure(width=4.4 * len(panels), height=3.3)
+    figure = new_figure(width=4.4 * len(panels), height=3.3)
     for axes, (metric, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         _draw_curves(axes, _METRICS.get(metric, metric.replace("_", " ").capitalize()), curves)
     if path is not None:
@@ -111,7 +111,7 @@ def images(
     rows = nrows or math.ceil(len(grid) / ncols)
     lines = 2 if predicted is not None else 1 + max((title.count("\n") for title in titles), default=-1)
 
-    figure = _figure(width=1.25 * ncols, height=(1.25 + 0.2 * lines) * rows)
+    figure = new_figure(width=1.25 * ncols, height=(1.25 + 0.2 * lines) * rows)
     cells = figure.subplots(rows, ncols, squeeze=False).ravel()
     for i, axes in enumerate(cells):
         axes.set_xticks([])
@@ -132,7 +132,14 @@ def images(
     return figure
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of so many inches, which needs no display, and which notebooks can show.
+
+    ImportError without matplotlib.
+
+    >>> new_figure(3.5, 2.5).axes
+    []
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -125,6 +125,7 @@ class Tensor(Handle):
     __truediv__ = div = F.divide
     __pow__ = pow = F.power
     __matmul__ = matmul = F.matmul
+    dot, mv, mm = F.dot, F.mv, F.mm
     __neg__ = F.negative
     __abs__ = abs = F.abs
     __lt__, __le__, __gt__, __ge__ = F.less, F.less_equal, F.greater, F.greater_equal
@@ -135,7 +136,7 @@ class Tensor(Handle):
     exp, log, sqrt, sign, clamp = F.exp, F.log, F.sqrt, F.sign, F.clamp
     relu, sigmoid, tanh, softmax, log_softmax = F.relu, F.sigmoid, F.tanh, F.softmax, F.log_softmax
     sum, mean, max, min, argmax, argmin = F.sum, F.mean, F.max, F.min, F.argmax, F.argmin
-    amax, amin = F.amax, F.amin
+    amax, amin, norm, cumsum = F.amax, F.amin, F.norm, F.cumsum
     reshape, flatten, transpose = F.reshape, F.flatten, F.transpose
     unsqueeze, squeeze, clone = F.unsqueeze, F.squeeze, F.clone
 

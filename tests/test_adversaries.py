@@ -72,6 +72,7 @@ def test_the_reasons_name_what_changed_or_where() -> None:
         "a counter in an object": "Counter.n changed during the step",
         "a counter closed over": "n of act() changed during the step",
         "a global counter": "the global counted changed during the step",
+        "a function put into a class of the package": "n of loss() changed during the step",
         "a counter in a default": "a default of act() changed during the step",
         "a counter of the class": "Meddled.n changed during the step",
         "a counter in a layer": "Fading.calls changed during the step",

@@ -68,6 +68,9 @@ GRADIENTS = {
     "mean": (F.mean, normal(2, 3)),
     "mean, axis": (lambda a: a.mean(axis=0), normal(2, 3)),
     "mean, axes kept": (lambda a: a.mean(dim=[1, 2], keepdim=True), normal(2, 3, 4)),
+    "norm": (F.norm, normal(2, 3)),
+    "norm, axis kept": (lambda a: a.norm(dim=1, keepdim=True), normal(2, 3)),
+    "cumsum": (lambda a: a.cumsum(0).exp(), normal(5, 2)),
     "max": (lambda a: a.max(), apart(2, 3)),
     "max, axis": (lambda a: a.max(1).values, apart(2, 3)),
     "min": (lambda a: a.min(), apart(2, 3)),
@@ -77,6 +80,9 @@ GRADIENTS = {
     "matmul, vectors": (lambda a, b: a @ b, normal(3), normal(3)),
     "matmul, matrix and vector": (lambda a, b: a @ b, normal(2, 3), normal(3)),
     "matmul, vector and matrix": (lambda a, b: a @ b, normal(3), normal(3, 2)),
+    "dot": (F.dot, normal(3), normal(3)),
+    "mv": (F.mv, normal(2, 3), normal(3)),
+    "mm": (F.mm, normal(2, 3), normal(3, 4)),
     "linear": (F.linear, normal(4, 3), normal(2, 3), normal(2)),
     "linear, no bias": (F.linear, normal(4, 3), normal(2, 3)),
     "linear, more axes": (F.linear, normal(2, 4, 3), normal(2, 3), normal(2)),
@@ -292,6 +298,52 @@ def test_matmul_is_that_of_numpy():
         np.testing.assert_allclose(product, x @ y, rtol=1e-14, atol=4 * 3 * 2**-53 * 10)
     with pytest.raises(ValueError, match=r"\[matmul\] a is \(2, 2, 2\) and b is \(2,\)"):
         F.matmul(F.zeros(2, 2, 2), F.zeros(2))
+
+
+@pytest.mark.parametrize(("function", "ranks"), [(F.dot, (1, 1)), (F.mv, (2, 1)), (F.mm, (2, 2))])
+def test_dot_mv_and_mm_are_matmul_of_given_ranks(function, ranks):
+    operands = [F.tensor(normal(*[3] * rank)) for rank in ranks]
+    assert function(*operands).tolist() == F.matmul(*operands).tolist()
+    with pytest.raises(
+        ValueError, match=rf"\[{function.__name__}\] a is \(3, 3, 3\) .* needs \({ranks[0]}, {ranks[1]}\)"
+    ):
+        function(F.zeros(3, 3, 3), operands[1])
+
+
+def test_norm_is_that_of_numpy():
+    x = normal(3, 4)
+    # Each of n squares, additions and the root rounds once.
+    np.testing.assert_allclose(F.norm(F.tensor(x)).item(), np.linalg.norm(x), rtol=(12 + 2) * 2**-53)
+    np.testing.assert_allclose(F.tensor(x).norm(dim=0), np.linalg.norm(x, axis=0), rtol=(3 + 2) * 2**-53)
+    assert F.norm(F.tensor([3, -4]), "fro").item() == 5.0
+    with pytest.raises(ValueError, match=r"\[norm\] p = 1 must be 2: for 1 use abs\(x\)\.sum\(\)"):
+        F.norm(F.tensor(x), 1)
+
+
+def test_gradient_of_the_norm_of_nothing_is_zero():
+    x = F.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
+    x.norm(dim=1).sum().backward()
+    np.testing.assert_allclose(x.grad, [[0, 0], [0.6, 0.8]], rtol=2 * 2**-24)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 17])
+def test_cumsum_is_that_of_numpy(n):
+    whole, real = RNG.integers(-9, 9, (n, 2)), normal(n, 2)
+    assert np.array_equal(F.cumsum(F.tensor(whole), 0), whole.cumsum(0))
+    assert F.cumsum(F.tensor(whole % 2 == 0), 1).dtype == "int64"
+    # Another order of at most n additions.
+    np.testing.assert_allclose(F.tensor(real).cumsum(axis=0), real.cumsum(0), atol=2 * n * 2**-53 * abs(real).sum())
+
+
+def test_cumsum_needs_an_axis_and_leaves_its_operand_alone():
+    x = F.ones(1)
+    y = x.cumsum(0)
+    y += 1
+    assert x.tolist() == [1.0]
+    with pytest.raises(IndexError, match=r"\[cumsum\] dim = 1 is not an axis of shape \(1,\)"):
+        x.cumsum(1)
+    with pytest.raises(TypeError, match=r"\[cumsum\] dim is missing"):
+        x.cumsum()
 
 
 def test_losses_without_gradient_equal_those_with():

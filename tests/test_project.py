@@ -28,7 +28,7 @@ ROWS = [
     {"record"},
     {"plot"},
     {"nn", "optim"},
-    {"data"},
+    {"data", "utils"},
     {"models", "description", "checkpoint"},
     {"history", "callbacks", "execution", "resume", "trainer"},
     {"__init__"},
@@ -129,7 +129,7 @@ def test_kernel_objects_have_no_weak_symbols_and_no_initialisers() -> None:
 
 
 def test_importing_fastnn_imports_no_heavy_module(tmp_path: Path) -> None:
-    heavy = ["matplotlib", "tqdm", "safetensors", "pooch", "urllib.request", "sklearn", "torch", "asyncio"]
+    heavy = ["matplotlib", "tqdm", "safetensors", "pooch", "urllib.request", "pandas", "sklearn", "torch", "asyncio"]
     program = f"import sys, fastnn; print([name for name in {heavy} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert run.stdout.strip() == "[]"

@@ -117,6 +117,18 @@ def test_array_is_shared_without_a_copy():
     assert np.asarray(tensor) is np.asarray(tensor)
 
 
+def test_from_numpy_shares_memory_or_says_why_not():
+    array = np.zeros(3)
+    shared = F.from_numpy(array)
+    shared += 1
+    assert array.tolist() == [1, 1, 1]
+    for other in (np.zeros(2, np.int16), np.zeros(2, ">f8"), np.zeros(9, np.uint8)[1:].view("f8")):
+        with pytest.raises(TypeError, match=r"\[from_numpy\] array of .* cannot be shared: use fastnn.tensor"):
+            F.from_numpy(other)
+    with pytest.raises(TypeError, match=r"\[from_numpy\] array is a list"):
+        F.from_numpy([1.0])
+
+
 def test_tensor_of_a_tensor_is_a_copy():
     original = F.zeros(2)
     other = F.tensor(original, requires_grad=True)
@@ -145,6 +157,11 @@ def test_shapes_are_given_as_numbers_or_tuples():
     assert F.zeros(2, 3).shape == F.zeros((2, 3)).shape == F.rand(2, 3).shape == F.randn([2, 3]).shape == (2, 3)
     assert F.zeros(()).shape == F.zeros().shape == ()
     assert F.full((2,), 3).dtype == "int64"
+    for make in (F.zeros, F.ones, F.rand, F.randn):
+        assert make(size=(2, 3)).shape == (2, 3)
+        assert make(size=()).shape == ()
+        with pytest.raises(TypeError, match=r"the shape is given twice, as \(2,\) and as size = 2: give one"):
+            make(2, size=2)
     with pytest.raises(ValueError, match=r"\[zeros\] shape \(2, -1\) has a negative size"):
         F.zeros(2, -1)
     for make in (lambda: F.zeros(2.5), lambda: F.zeros((2, 3), 4), lambda: F.rand("2"), lambda: F.zeros(2, None)):

@@ -6,6 +6,8 @@ from .loader import ArrayDataset, Column, DataLoader
 from .module import DataModule
 from .synthetic import SyntheticRegression
 
+TensorDataset = ArrayDataset  # PyTorch's name
+
 __all__ = [
     "ArrayData",
     "ArrayDataset",
@@ -14,4 +16,5 @@ __all__ = [
     "DataModule",
     "FashionMNIST",
     "SyntheticRegression",
+    "TensorDataset",
 ]

@@ -98,7 +98,8 @@ class DataLoader:
     `dataset` is an ArrayDataset, or a tuple of Tensors or NumPy arrays of equal length; a batch is a tuple of new
     Tensors of `batch_size` rows. The order depends on `seed`, the epoch and the number of rows alone. Without a `seed`
     the trainer's is used, and where there is no trainer one is drawn under `fastnn.manual_seed`. Each iteration is an
-    epoch of its own; `set_epoch` names the next one. `drop_last` leaves a short last batch out.
+    epoch of its own; `set_epoch` names the next one. `drop_last` leaves a short last batch out. `num_workers` is taken
+    from those who are used to it, and does nothing: rows are gathered natively, without processes.
 
     >>> loader = DataLoader((np.arange(5), np.arange(5) * 10), batch_size=2)
     >>> for x, y in loader:
@@ -116,6 +117,7 @@ class DataLoader:
         *,
         seed: int | None = None,
         drop_last: bool = False,
+        num_workers: int = 0,
     ) -> None:
         if not isinstance(dataset, ArrayDataset):
             dataset = ArrayDataset(*(dataset if isinstance(dataset, tuple | list) else [dataset]))

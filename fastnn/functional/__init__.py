@@ -26,12 +26,12 @@ from .arithmetic import (
     where,
 )
 from .clipping import clip_grad_norm_
-from .creation import arange, full, ones, ones_like, tensor, zeros, zeros_like
+from .creation import arange, from_numpy, full, ones, ones_like, tensor, zeros, zeros_like
 from .indexing import getitem, one_hot, setitem
 from .loss import accuracy, cross_entropy, mse_loss
-from .product import linear, matmul
+from .product import dot, linear, matmul, mm, mv
 from .random import dropout, normal, rand, randn
-from .reduction import amax, amin, argmax, argmin, max, mean, min, sum
+from .reduction import amax, amin, argmax, argmin, cumsum, max, mean, min, norm, sum
 from .shape import cat, clone, flatten, reshape, squeeze, stack, transpose, unsqueeze
 
 __all__ = [
@@ -49,11 +49,14 @@ __all__ = [
     "clip_grad_norm_",
     "clone",
     "cross_entropy",
+    "cumsum",
     "divide",
+    "dot",
     "dropout",
     "equal",
     "exp",
     "flatten",
+    "from_numpy",
     "full",
     "gelu",
     "getitem",
@@ -70,9 +73,12 @@ __all__ = [
     "mean",
     "min",
     "minimum",
+    "mm",
     "mse_loss",
     "multiply",
+    "mv",
     "negative",
+    "norm",
     "normal",
     "not_equal",
     "one_hot",

@@ -41,6 +41,22 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     return with_grad(result, requires_grad)
 
 
+def from_numpy(array: np.ndarray[Any, Any]) -> "Tensor":
+    """A Tensor that shares the memory of `array`; TypeError where it cannot, and `tensor` would make a copy.
+
+    >>> a = np.zeros(2, np.float32)
+    >>> t = from_numpy(a)
+    >>> a[0] = 7.0
+    >>> t
+    tensor([7., 0.])
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"[from_numpy] array is a {type(array).__name__}, not a NumPy array: use fastnn.tensor(...)")
+    if array.dtype not in DTYPES or not array.flags.aligned:
+        raise TypeError(f"[from_numpy] array of {array.dtype} cannot be shared: use fastnn.tensor(array), which copies")
+    return tensor(array)
+
+
 def as_array(data: Any, dtype: Any = None, operation: str = "tensor") -> np.ndarray[Any, Any]:
     """`data` as an array a kernel can read, of one of DTYPES: itself where that is possible."""
     array = np.asarray(data)
@@ -99,8 +115,12 @@ def check_device(operation: str, device: Any) -> None:
         raise ValueError(f"[{operation}] device = {str(device)!r} is not there: use 'cpu'")
 
 
-def shape_of(operation: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    """The shape given as ``(2, 3)`` or as ``2, 3``."""
+def shape_of(operation: str, sizes: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
+    """The shape given as ``(2, 3)``, as ``2, 3``, or by the keyword `size`."""
+    if size is not None:
+        if sizes:
+            raise TypeError(f"[{operation}] the shape is given twice, as {sizes} and as size = {size}: give one")
+        sizes = (size,)
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = tuple(sizes[0])
     try:
@@ -121,47 +141,50 @@ def full(
     tensor([3.5000, 3.5000])
     """
     check_device("full", device)
-    sizes = size if isinstance(size, (tuple, list)) else (size,)
-    return _filled("full", sizes, as_number("full", fill_value, dtype), requires_grad)
+    return _filled(shape_of("full", (size,)), as_number("full", fill_value, dtype), requires_grad)
 
 
-def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
-    """Zeros of shape `size`, float32 unless `dtype` says otherwise.
+def zeros(
+    *sizes: Any, size: Any = None, dtype: Any = None, requires_grad: bool = False, device: str | None = None
+) -> "Tensor":
+    """Zeros of shape `size` (a tuple, or the numbers themselves), float32 unless `dtype` says otherwise.
 
     >>> zeros(2, 3).shape
     (2, 3)
     """
     check_device("zeros", device)
-    return _filled("zeros", size, constant(0, _chosen("zeros", dtype, FLOAT32)), requires_grad)
+    return _filled(shape_of("zeros", sizes, size), constant(0, _chosen("zeros", dtype, FLOAT32)), requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
-    """Ones of shape `size`, float32 unless `dtype` says otherwise.
+def ones(
+    *sizes: Any, size: Any = None, dtype: Any = None, requires_grad: bool = False, device: str | None = None
+) -> "Tensor":
+    """Ones of shape `size` (a tuple, or the numbers themselves), float32 unless `dtype` says otherwise.
 
     >>> ones((2,))
     tensor([1., 1.])
     """
     check_device("ones", device)
-    return _filled("ones", size, constant(1, _chosen("ones", dtype, FLOAT32)), requires_grad)
+    return _filled(shape_of("ones", sizes, size), constant(1, _chosen("ones", dtype, FLOAT32)), requires_grad)
 
 
 def zeros_like(x: "Tensor", *, dtype: Any = None, requires_grad: bool = False) -> "Tensor":
     """Zeros of the shape and dtype of `x`."""
-    return _filled("zeros_like", x.shape, constant(0, _chosen("zeros_like", dtype, x.dtype)), requires_grad)
+    return _filled(x.shape, constant(0, _chosen("zeros_like", dtype, x.dtype)), requires_grad)
 
 
 def ones_like(x: "Tensor", *, dtype: Any = None, requires_grad: bool = False) -> "Tensor":
     """Ones of the shape and dtype of `x`."""
-    return _filled("ones_like", x.shape, constant(1, _chosen("ones_like", dtype, x.dtype)), requires_grad)
+    return _filled(x.shape, constant(1, _chosen("ones_like", dtype, x.dtype)), requires_grad)
 
 
 def _chosen(operation: str, dtype: Any, default: np.dtype[Any]) -> np.dtype[Any]:
     return default if dtype is None else dtype_of(operation, dtype)
 
 
-def _filled(operation: str, size: Any, number: "Tensor", requires_grad: bool) -> "Tensor":
+def _filled(shape: tuple[int, ...], number: "Tensor", requires_grad: bool) -> "Tensor":
     # A kernel fills it, so that a replayed step starts from a new one.
-    return with_grad(run("cast", number, shape=shape_of(operation, size)), requires_grad)
+    return with_grad(run("cast", number, shape=shape), requires_grad)
 
 
 def as_number(operation: str, value: Any, dtype: Any = None) -> "Tensor":

@@ -41,6 +41,33 @@ def matmul(a: "Tensor", b: "Tensor") -> "Tensor":
     return matmul(a, b).reshape(rows + columns)
 
 
+def dot(a: "Tensor", b: "Tensor") -> "Tensor":
+    """Sum of the products of two vectors' elements; ValueError for what is no vector.
+
+    >>> import fastnn as fn
+    >>> dot(fn.tensor([1.0, 2.0]), fn.tensor([3.0, 4.0]))
+    tensor(11.)
+    """
+    return _of_ranks("dot", a, b, (1, 1))
+
+
+def mv(a: "Tensor", b: "Tensor") -> "Tensor":
+    """Product of a matrix (m, k) and a vector (k,); ValueError for what has other ranks."""
+    return _of_ranks("mv", a, b, (2, 1))
+
+
+def mm(a: "Tensor", b: "Tensor") -> "Tensor":
+    """Product of two matrices (m, k) and (k, n); ValueError for what has other ranks."""
+    return _of_ranks("mm", a, b, (2, 2))
+
+
+def _of_ranks(operation: str, a: "Tensor", b: "Tensor", ranks: tuple[int, int]) -> "Tensor":
+    a, b = promote(a, b)
+    if (a.ndim, b.ndim) != ranks:
+        raise ValueError(f"[{operation}] a is {a.shape} and b is {b.shape}: needs {ranks} dimensions, or use matmul")
+    return matmul(a, b)
+
+
 def linear(x: "Tensor", weight: "Tensor", bias: "Tensor | None" = None) -> "Tensor":
     """A linear layer, ``x @ weight.T + bias``: `x` (..., inputs), `weight` (outputs, inputs), `bias` (outputs,).
 

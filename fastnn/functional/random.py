@@ -20,8 +20,10 @@ def _again(counts: dict[str, Any], step: float) -> dict[str, Any]:
     return counts if counts["step"].value == step else {**counts, "step": step}
 
 
-def rand(*size: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
-    """Numbers from [0, 1), float32 unless `dtype` says otherwise.
+def rand(
+    *sizes: Any, size: Any = None, dtype: Any = None, requires_grad: bool = False, device: str | None = None
+) -> "Tensor":
+    """Numbers from [0, 1) in shape `size` (a tuple, or the numbers themselves), float32 unless `dtype` says otherwise.
 
     >>> import fastnn as fn
     >>> fn.manual_seed(0)
@@ -29,13 +31,15 @@ def rand(*size: Any, dtype: Any = None, requires_grad: bool = False, device: str
     (2, 3)
     """
     check_device("rand", device)
-    shape, name = shape_of("rand", size), dtype_name(dtype or "float32")
+    shape, name = shape_of("rand", sizes, size), dtype_name(dtype or "float32")
     return with_grad(run("uniform", shape=shape, dtype=name, **counters(Purpose.USER)), requires_grad)
 
 
-def randn(*size: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
-    """Numbers from the standard normal distribution, float32 unless `dtype` says otherwise."""
-    return normal(0.0, 1.0, shape_of("randn", size), dtype=dtype, requires_grad=requires_grad, device=device)
+def randn(
+    *sizes: Any, size: Any = None, dtype: Any = None, requires_grad: bool = False, device: str | None = None
+) -> "Tensor":
+    """Numbers from the standard normal distribution in shape `size`, float32 unless `dtype` says otherwise."""
+    return normal(0.0, 1.0, shape_of("randn", sizes, size), dtype=dtype, requires_grad=requires_grad, device=device)
 
 
 def normal(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 from fastnn.autograd import Operation, track
 from fastnn.dispatch import constant, run, wrap
 
-from .arithmetic import as_computed, cast, maximum, minimum
+from .arithmetic import as_computed, as_floating, cast, divide, maximum, minimum, where
 from .creation import INT64
+from .shape import axis_of, cat, clone
 
 if TYPE_CHECKING:
     from fastnn.tensor import Tensor
@@ -25,6 +26,7 @@ class Extremum(NamedTuple):
 
 SUM = Operation("sum", x=lambda g, shape, axis: _spread(g, shape, axis))
 MEAN = Operation("mean", x=lambda g, shape, axis, count: _spread(run("divide", g, count), shape, axis))
+NORM = Operation("norm", x=lambda g, x, y, axis: _norm_share(g, x, y, axis))
 EXTREMUM = Operation("extremum", x=lambda g, x, y, axis: _extremum_share(g, x, y, axis))
 
 
@@ -39,6 +41,11 @@ def _spread(g: "Tensor", shape: tuple[int, ...], axis: Axis) -> "Tensor":
     """`g`, the gradient of a reduction, repeated along the reduced axes of `shape`."""
     kept: Tensor = wrap(g._array.reshape(_kept(shape, axis)), g._storage)
     return run("cast", kept, shape=shape)
+
+
+def _norm_share(g: "Tensor", x: "Tensor", y: "Tensor", axis: Axis) -> "Tensor":
+    """0 where the norm is 0: of the directions in which it grows there, none comes before another."""
+    return run("multiply", x, where(y == 0.0, 0.0, divide(g, y)).reshape(_kept(x.shape, axis)))
 
 
 def _extremum_share(g: "Tensor", x: "Tensor", y: "Tensor", axis: Axis) -> "Tensor":
@@ -101,6 +108,51 @@ def mean(
     shape = x._array.shape
     count = math.prod(n for n, kept in zip(shape, _kept(shape, axis), strict=True) if kept == 1)
     return track(MEAN, y, (x,), shape=shape, axis=axis, count=constant(count, x._array.dtype))
+
+
+def norm(
+    x: "Tensor",
+    p: Any = 2,
+    dim: Axis = None,
+    keepdim: bool = False,
+    *,
+    axis: Axis = None,
+    keepdims: bool = False,
+) -> "Tensor":
+    """Euclidean length over `dim` (None: all): the root of the sum of squares. `p` is 2 or "fro".
+
+    >>> import fastnn as fn
+    >>> norm(fn.tensor([3.0, -4.0]))
+    tensor(5.)
+    """
+    if p not in (2, "fro"):
+        raise ValueError(f"[norm] p = {p!r} must be 2: for 1 use abs(x).sum(), for infinity abs(x).amax()")
+    axis, x = _axis("norm", dim, axis), as_floating("norm", x)
+    squares = run("sum", run("multiply", x, x), axis=axis, keepdims=keepdim or keepdims)
+    return track(NORM, run("sqrt", squares), (x,), axis=axis)
+
+
+def cumsum(x: "Tensor", dim: int | None = None, *, axis: int | None = None) -> "Tensor":
+    """Sums of the elements up to each along `dim`; integers and bool give int64.
+
+    Each pass adds what stands 1, 2, 4, ... places before, so that there are log2(n) of them (Hillis and Steele, "Data
+    parallel algorithms", 1986).
+
+    >>> import fastnn as fn
+    >>> cumsum(fn.arange(5), 0)
+    tensor([ 0,  1,  3,  6, 10])
+    """
+    dim = dim if axis is None else axis
+    if dim is None:
+        raise TypeError("[cumsum] dim is missing: name the axis to sum along")
+    y = clone(as_computed("cumsum", x))
+    dim = axis_of("cumsum", "dim", dim, y.shape)
+    before, n, distance = (slice(None),) * dim, y.shape[dim], 1
+    while distance < n:
+        first, rest, earlier = slice(distance), slice(distance, None), slice(n - distance)
+        y = cat((y[*before, first], y[*before, rest] + y[*before, earlier]), dim)
+        distance *= 2
+    return y
 
 
 def amax(

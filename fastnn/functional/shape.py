@@ -34,7 +34,7 @@ def _tensor(operation: str, x: "Tensor") -> "Tensor":
     return x
 
 
-def _axis(operation: str, name: str, dim: int, shape: tuple[int, ...]) -> int:
+def axis_of(operation: str, name: str, dim: int, shape: tuple[int, ...]) -> int:
     """Axis `dim` of `shape`, counted from the front; IndexError where there is no such axis."""
     if not -len(shape) <= dim < len(shape):
         raise IndexError(f"[{operation}] {name} = {dim} is not an axis of shape {shape}")
@@ -81,7 +81,7 @@ def flatten(x: "Tensor", start_dim: int = 0, end_dim: int = -1) -> "Tensor":
     (2, 12)
     """
     shape = _tensor("flatten", x)._array.shape or (1,)  # without an axis it becomes one of length 1
-    first, last = _axis("flatten", "start_dim", start_dim, shape), _axis("flatten", "end_dim", end_dim, shape)
+    first, last = axis_of("flatten", "start_dim", start_dim, shape), axis_of("flatten", "end_dim", end_dim, shape)
     if first > last:
         raise ValueError(f"[flatten] start_dim = {start_dim} comes after end_dim = {end_dim} in shape {shape}")
     return reshape(x, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
@@ -90,7 +90,7 @@ def flatten(x: "Tensor", start_dim: int = 0, end_dim: int = -1) -> "Tensor":
 def transpose(x: "Tensor", dim0: int, dim1: int) -> "Tensor":
     """A view with two axes exchanged."""
     shape = _tensor("transpose", x)._array.shape
-    dim0, dim1 = _axis("transpose", "dim0", dim0, shape), _axis("transpose", "dim1", dim1, shape)
+    dim0, dim1 = axis_of("transpose", "dim0", dim0, shape), axis_of("transpose", "dim1", dim1, shape)
     axes = list(range(len(shape)))
     axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
     return track(TRANSPOSE, view_of(x, x._array.transpose(axes)), (x,), axes=axes)  # an exchange is its own inverse
@@ -118,7 +118,7 @@ def squeeze(x: "Tensor", dim: int | None = None) -> "Tensor":
     (3,)
     """
     shape = _tensor("squeeze", x)._array.shape
-    dropped = range(len(shape)) if dim is None else (_axis("squeeze", "dim", dim, shape),)
+    dropped = range(len(shape)) if dim is None else (axis_of("squeeze", "dim", dim, shape),)
     return reshape(x, tuple(n for i, n in enumerate(shape) if n != 1 or i not in dropped))
 
 
@@ -135,7 +135,7 @@ def cat(tensors: "Sequence[Tensor]", dim: int = 0, *, axis: int | None = None) -
     if not tensors:
         raise ValueError("[cat] tensors is empty: there is nothing to join")
     first = tensors[0]
-    dim = _axis("cat", "dim", dim, _tensor("cat", first).shape)
+    dim = axis_of("cat", "dim", dim, _tensor("cat", first).shape)
     for i, tensor in enumerate(tensors):
         sides = zip(_tensor("cat", tensor).shape, first.shape, strict=False)
         if tensor.ndim != first.ndim or any(n != m for j, (n, m) in enumerate(sides) if j != dim):

@@ -1,1 +1,1 @@
-"""fastnn under the conventions of other libraries; each module needs the library that it is named after."""
+"""fastnn under the names of others. Each module is imported by whoever wants it; nothing inside fastnn needs one."""

@@ -102,13 +102,13 @@ def _places(owner: Any, pending: list[object]) -> Iterator[tuple[str, Any]]:
         for name, value in list(vars(owner).items()):
             if not name.startswith("__") or isinstance(value, FunctionType):
                 yield name, value
-        pending += filter(_is_users, owner.__mro__[1:])
+        pending += filter(is_users, owner.__mro__[1:])
     else:
         yield "the class", type(owner)
         attributes, beside = getattr(owner, "__dict__", None), getattr(type(owner), "_unwatched", ())
         if isinstance(attributes, dict):
             yield from [item for item in attributes.items() if item[0] not in beside]
-        if _is_users(type(owner)):
+        if is_users(type(owner)):
             yield from _in_slots(owner)
 
 
@@ -148,9 +148,18 @@ def _in_slots(owner: object) -> Iterator[tuple[str, Any]]:
                 yield name, getattr(owner, name)
 
 
-def _is_users(thing: Any) -> bool:
-    """Whether a class or function comes from neither Python nor this package nor NumPy."""
-    return _is_users_module(str(getattr(thing, "__module__", None)))
+def is_users(thing: Any) -> bool:
+    """Whether a class or function comes from neither Python nor this package nor NumPy; a class of this package does in
+    part where a function from elsewhere was put into it.
+    """
+    module = _module(thing)
+    if isinstance(thing, type) and module.startswith("fastnn."):
+        return any(callable(value) and _is_users_module(_module(value)) for value in list(vars(thing).values()))
+    return _is_users_module(module)
+
+
+def _module(thing: Any) -> str:
+    return str(getattr(thing, "__module__", None))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -206,7 +215,7 @@ def _frozen(value: Any, looking: _Look, depth: int) -> Any:
     if kind.__module__.startswith("numpy.random"):
         return looking.freeze(_generator_state(value), depth)
     ours_beside = kind.__module__.startswith(_CLOSED) and not kind.__module__.startswith(_OPEN)
-    if _is_users(kind) or (hasattr(value, "__dict__") and not ours_beside):
+    if is_users(kind) or (hasattr(value, "__dict__") and not ours_beside):
         looking.pending.append(value)
     return _Is(value), _buffer(value)
 
@@ -288,14 +297,14 @@ def _(value: random.Random, looking: _Look, depth: int) -> Any:
 
 @_frozen.register
 def _(value: FunctionType, looking: _Look, depth: int) -> Any:
-    if _is_users(value):
+    if is_users(value):
         looking.pending.append(value)
     return _Is(value)
 
 
 @_frozen.register
 def _(value: type, looking: _Look, depth: int) -> Any:
-    if _is_users(value):
+    if any(map(is_users, value.__mro__)):
         looking.pending.append(value)
     return _Is(value)
 

@@ -239,3 +239,10 @@ def test_module_without_validation_has_no_validation_loader() -> None:
 def test_module_without_loaders_says_what_is_missing() -> None:
     with pytest.raises(NotImplementedError, match=r"\[DataModule\] get_dataloader"):
         DataModule().train_dataloader()
+
+
+def test_loaders_have_the_names_and_the_path_that_pytorch_has() -> None:
+    dataset = fn.utils.data.TensorDataset(fn.arange(5), fn.arange(5) * 10)
+    loader = fn.utils.data.DataLoader(dataset, 2, shuffle=False, num_workers=4)
+    assert type(loader) is fn.DataLoader
+    assert [y.tolist() for _, y in loader] == [[0, 10], [20, 30], [40]]

@@ -352,3 +352,19 @@ def a_row_that_is_not_a_number():
     rows = X.copy()
     rows[50, 2] = np.nan
     return Setup(Small(), fn.ArrayData(rows, LABELS, batch_size=8))
+
+
+@meddling
+def a_function_put_into_a_class_of_the_package():
+    class Ours(fn.MLP):
+        __module__ = "fastnn.models"
+
+    n = 0
+
+    def loss(self, y_hat, y):
+        nonlocal n
+        n += 1
+        return fn.MLP.loss(self, y_hat, y) * late(n)
+
+    Ours.loss = loss
+    return Setup(Ours(3, 5, lr=0.2), classes())
