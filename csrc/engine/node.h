@@ -29,6 +29,8 @@ class KernelNode final : public Node {
   void run(int phase, int64_t first, int64_t last, std::byte* workspace, std::byte* scratch) const override {
     kernel_.run(arguments_, phase, first, last, workspace, scratch);
   }
+  const Kernel<Arguments>& kernel() const { return kernel_; }
+  const Arguments& arguments() const { return arguments_; }
 
  private:
   Kernel<Arguments> kernel_;

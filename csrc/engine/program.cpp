@@ -42,17 +42,26 @@ const double* Program::number(double value) {
   return numbers_.back().get();
 }
 
-void Program::run(const Steps& steps, int threads) {
-  if (threads != threads_) {
-    jobs_.clear();
-    int64_t most = 0;
-    for (const auto& node : nodes_) {
-      jobs_.emplace_back(*node, threads, nanoseconds_in_a_program);
-      most = std::max(most, jobs_.back().memory());
-    }
-    memory_ = Buffer(most);
-    threads_ = threads;
+// Elementwise kernels that follow each other become chains.
+void Program::plan(int threads) {
+  jobs_.clear();
+  chains_.clear();
+  int64_t most = 0;
+  for (size_t i = 0, next; i < nodes_.size(); i = next) {
+    auto chain = std::make_unique<Chain>();
+    for (next = i; next < nodes_.size() && chain->extend(*nodes_[next]);) ++next;
+    next = std::max(next, i + 1);
+    bool is_chain = next > i + 1;
+    jobs_.emplace_back(is_chain ? *chain : *nodes_[i], threads, nanoseconds_in_a_program);
+    most = std::max(most, jobs_.back().memory());
+    if (is_chain) chains_.push_back(std::move(chain));
   }
+  memory_ = Buffer(most);
+  threads_ = threads;
+}
+
+void Program::run(const Steps& steps, int threads) {
+  if (threads != threads_) plan(threads);
   size_t slots = steps.slots.size();
   const double* values = steps.values;
   double* results = steps.results;

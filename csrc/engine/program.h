@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "engine/node.h"
+#include "engine/chain.h"
 
 namespace fastnn::engine {
 
@@ -37,11 +37,14 @@ class Program {
   int64_t nodes() const { return static_cast<int64_t>(nodes_.size()); }
 
  private:
+  void plan(int threads);
+
   std::vector<View> outputs_;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::vector<Buffer> owned_;
   std::vector<std::unique_ptr<double>> numbers_;
   // For the latest number of threads.
+  std::vector<std::unique_ptr<Chain>> chains_;
   std::vector<Job> jobs_;
   int threads_ = 0;
   Buffer memory_;

@@ -1,6 +1,8 @@
 // A program repeats its calls with their bits, and allocates nothing while it runs.
 #include "engine/program.h"
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
@@ -127,9 +129,69 @@ void a_label_outside_the_classes_ends_a_run_before_anything_is_updated() {
   CHECK(before == native.weight);
 }
 
+struct Place {
+  int64_t offset;
+  std::vector<int64_t> shape, strides;
+};
+
+View view_at(std::vector<float>& memory, const Place& place) {
+  View view = contiguous_view(reinterpret_cast<std::byte*>(memory.data() + place.offset), DType::float32,
+                              static_cast<int>(place.shape.size()), place.shape.data());
+  std::copy(place.strides.begin(), place.strides.end(), view.strides);
+  return view;
+}
+
+// Runs (a, b, out) triples, sums and products in turn, one by one and as a program; the memory has to be the same.
+void check_elementwise(const std::vector<std::array<Place, 3>>& kernels_of_places) {
+  std::vector<float> expected = Training::filled(400000), memory = expected;
+  engine::Program program({});
+  for (bool eager_call : {true, false}) {
+    std::vector<float>& own = eager_call ? expected : memory;
+    for (size_t i = 0; i < kernels_of_places.size(); ++i) {
+      const auto& [a, b, out] = kernels_of_places[i];
+      Into to(view_at(own, out));
+      Call call{"test", 0, nullptr, eager_call ? nullptr : &program};
+      eager::elementwise(call, i % 2 ? kernels().multiply : kernels().add, eager::Types::arithmetic,
+                         {{view_at(own, a), "a"}, {view_at(own, b), "b"}}, to);
+    }
+  }
+  engine::Steps once;
+  once.count = 1;
+  program.run(once, 2);
+  CHECK(std::memcmp(expected.data(), memory.data(), memory.size() * sizeof(float)) == 0);
+}
+
+void chained_kernels_have_the_bits_of_single_ones_wherever_their_memory_lies() {
+  constexpr int64_t n = 50000;
+  auto flat = [](int64_t offset) { return Place{offset, {n}, {1}}; };
+  for (int64_t shift : {0, 1, 7, 4096, 20000, 50000}) {
+    check_elementwise({{{flat(0), flat(100000), flat(200000)}}, {{flat(200000), flat(100000), flat(shift)}}});
+    check_elementwise({{{flat(0), flat(100000), flat(200000)}}, {{flat(200000 + shift), flat(0), flat(350000)}}});
+    check_elementwise({{{flat(0), flat(0), flat(100000)}}, {{flat(0), flat(0), flat(100000 + shift)}}});
+    Place one{200000 + shift, {}, {}};  // an element that is made on the way
+    check_elementwise({{{flat(0), flat(100000), flat(200000)}}, {{flat(0), one, flat(350000)}}});
+  }
+}
+
+void chained_kernels_broadcast_along_rows_and_columns() {
+  constexpr int64_t m = 200, n = 130;
+  Place x{0, {m, n}, {n, 1}}, y{50000, {m, n}, {n, 1}}, wide{100000, {m, n}, {n + 5, 1}};
+  Place row{150000, {n}, {1}}, column{160000, {m, 1}, {1, 1}}, turned{170000, {m, n}, {1, m}};
+  check_elementwise({{{x, row, y}}, {{y, column, wide}}, {{wide, x, y}}, {{y, y, x}}});
+  check_elementwise({{{x, x, y}}, {{y, row, x}}, {{x, turned, y}}, {{y, column, wide}}});
+  Place row_of_y{50000 + 3 * n, {n}, {1}};  // made by the kernel before
+  check_elementwise({{{x, x, y}}, {{x, row_of_y, wide}}});
+  Place wider_y{50000, {m, n}, {n + 5, 1}};  // its rows lie in others of the kernel before
+  check_elementwise({{{x, x, y}}, {{wider_y, x, wide}}});
+  Place askew{170000, {m, n}, {1, m + 1}};
+  check_elementwise({{{x, x, turned}}, {{askew, x, wide}}});
+}
+
 }  // namespace
 
 int main() {
+  chained_kernels_have_the_bits_of_single_ones_wherever_their_memory_lies();
+  chained_kernels_broadcast_along_rows_and_columns();
   a_program_has_the_bits_of_its_calls_and_allocates_nothing();
   a_label_outside_the_classes_ends_a_run_before_anything_is_updated();
   return report();
