@@ -77,7 +77,7 @@ def look_at(roots: Iterable[object]) -> Sight:
         number = id(owner)
         if number not in owners and len(owners) < _MOST_OWNERS:
             owners[number] = owner
-            for name, value in _places(owner, pending):
+            for name, value in _places(owner, looking):
                 values[number, name] = value if type(value) in _PLAIN else looking.freeze(value, 0)
     return sight
 
@@ -94,21 +94,21 @@ def _name(owner: object, name: str) -> str:
 # ---- where values are -----------------------------------------------------------------------------------------------
 
 
-def _places(owner: Any, pending: list[object]) -> Iterator[tuple[str, Any]]:
-    """What belongs to `owner`, by name; its classes become `pending`."""
+def _places(owner: Any, looking: "_Look") -> Iterator[tuple[str, Any]]:
+    """What belongs to `owner`, by name; its classes become pending."""
     if isinstance(owner, FunctionType):
         yield from _of_function(owner)
     elif isinstance(owner, type):
         for name, value in list(vars(owner).items()):
             if not name.startswith("__") or isinstance(value, FunctionType):
                 yield name, value
-        pending += filter(is_users, owner.__mro__[1:])
+        looking.pending += filter(looking.is_users, owner.__mro__[1:])
     else:
         yield "the class", type(owner)
         attributes, beside = getattr(owner, "__dict__", None), getattr(type(owner), "_unwatched", ())
         if isinstance(attributes, dict):
             yield from [item for item in attributes.items() if item[0] not in beside]
-        if is_users(type(owner)):
+        if looking.is_users(type(owner)):
             yield from _in_slots(owner)
 
 
@@ -195,6 +195,14 @@ class _Look:
     def __init__(self) -> None:
         self.pending: list[object] = []
         self._values = 0
+        self._are_users: dict[int, bool] = {}
+
+    def is_users(self, kind: type) -> bool:
+        """`is_users`, asked once for each class."""
+        known = self._are_users.get(id(kind))
+        if known is None:
+            known = self._are_users[id(kind)] = is_users(kind)
+        return known
 
     def freeze(self, value: Any, depth: int) -> Any:
         if type(value) in _PLAIN:
@@ -215,7 +223,7 @@ def _frozen(value: Any, looking: _Look, depth: int) -> Any:
     if kind.__module__.startswith("numpy.random"):
         return looking.freeze(_generator_state(value), depth)
     ours_beside = kind.__module__.startswith(_CLOSED) and not kind.__module__.startswith(_OPEN)
-    if is_users(kind) or (hasattr(value, "__dict__") and not ours_beside):
+    if looking.is_users(kind) or (hasattr(value, "__dict__") and not ours_beside):
         looking.pending.append(value)
     return _Is(value), _buffer(value)
 
@@ -304,7 +312,7 @@ def _(value: FunctionType, looking: _Look, depth: int) -> Any:
 
 @_frozen.register
 def _(value: type, looking: _Look, depth: int) -> Any:
-    if any(map(is_users, value.__mro__)):
+    if any(map(looking.is_users, value.__mro__)):
         looking.pending.append(value)
     return _Is(value)
 
