@@ -82,12 +82,13 @@ FASTNN_INLINE void each_row(const Gather& g, int64_t begin, int64_t end, Copy co
   std::byte* out = static_cast<std::byte*>(g.out);
   const int64_t from_bytes = g.width * item_size(g.data_dtype), to_bytes = g.width * item_size(g.out_dtype);
   const int64_t stride = g.stride * item_size(g.data_dtype);
-  const int64_t ahead = at_most(16, ceil_div(prefetched, at_least(from_bytes, 1)));
+  // Short rows need no asking: the processor itself runs many ahead.
+  const int64_t ahead = from_bytes < line ? end - begin : at_most(16, ceil_div(prefetched, from_bytes));
   auto prefetch = [&](int64_t i) {
     const std::byte* row = data + g.indices[i] * stride;
     for (int64_t b = 0; b < at_most(from_bytes, prefetched); b += line) __builtin_prefetch(row + b);
   };
-  for (int64_t i = begin; i < at_most(begin + ahead, end); ++i) prefetch(i);
+  for (int64_t i = begin; i < begin + ahead && ahead < end - begin; ++i) prefetch(i);
   for (int64_t i = begin; i < end; ++i) {
     if (i + ahead < end) prefetch(i + ahead);
     copy(reinterpret_cast<const From*>(data + g.indices[i] * stride), reinterpret_cast<To*>(out + i * to_bytes));
