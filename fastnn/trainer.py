@@ -134,6 +134,12 @@ class Trainer:
     def val_batch_idx(self, steps: int) -> None:
         self._val_batch_idx = steps
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has settings, model, optimizer and history, but neither the data nor the recorded steps."""
+        stays = ("train_dataloader", "val_dataloader", "_validation")
+        state = {name: value for name, value in vars(self).items() if name not in stays}
+        return state | {"_training": None, "_bar": None, "_fitting": False}
+
     # ---- the run --------------------------------------------------------------------------------------------------
 
     def fit(self, model: Model, data: Any, resume: checkpoint.Path | None = None) -> History:
