@@ -9,7 +9,7 @@ from . import _core, checkpoint, description, nn, optim
 from . import functional as F
 from .autograd import no_grad
 from .data import ArrayData, DataLoader
-from .data.loader import Column
+from .data.loader import Column, is_plain
 from .dispatch import Array, wrap
 from .tensor import Tensor
 
@@ -199,11 +199,13 @@ class Model(nn.Module):
         return self
 
     def _remember(self, data: Any, loader: Any) -> None:
-        """Keep what `predict` has to know of the training data: the rank of the targets, and how uint8 is scaled."""
+        """Keep what predictions need of the training data; `loader` None: batches are made elsewhere."""
         self._target_ndim = getattr(data, "target_ndim", None)
-        columns: Any = getattr(getattr(loader, "dataset", None), "columns", ())
-        is_uint8 = bool(columns) and columns[0].data.dtype == np.uint8
-        self._uint8_divisor = float(columns[0].gather.get("divisor", 1.0)) if is_uint8 else None
+        self._uint8_divisor = None
+        if is_plain(loader):
+            inputs = loader.dataset.columns[0]
+            if inputs.data.dtype == np.uint8:
+                self._uint8_divisor = float(inputs.gather.get("divisor", 1.0))
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy belongs to no trainer: it would take the data along."""
