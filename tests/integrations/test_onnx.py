@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rounding import bounds, softmax, unit
 
 import fastnn as fn
 from fastnn import nn
@@ -94,63 +95,6 @@ def session(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-# ---- how far two computations in floating point may be apart --------------------------------------------------
-
-
-def bounds(model: fn.Model, rows: Array) -> tuple[Array, Array]:
-    """The network's result for `rows` in double precision, and how far a result in the model's own may be from it.
-
-    A sum of k products, in any order, fused or not, is within k u / (1 - k u) of the sum of their magnitudes (Higham,
-    Accuracy and Stability of Numerical Algorithms, section 3.1); each layer also magnifies what comes to it, by its
-    weights or by the largest slope of its activation.
-    """
-    weight = next(iter(model.parameters()))
-    u = np.finfo(weight.dtype).eps / 2
-    x: Array = rows.astype(np.float64)
-    error = np.zeros_like(x)
-    if rows.dtype == np.uint8:
-        x /= model._uint8_divisor
-        error = u * x
-    for layer in leaves(model.net):
-        if isinstance(layer, nn.Linear):
-            w = layer.weight.numpy().astype(np.float64)
-            b = np.zeros(len(w)) if layer.bias is None else layer.bias.numpy().astype(np.float64)
-            k = (w.shape[1] + 1) * u
-            error = error @ abs(w).T + k / (1 - k) * ((abs(x) + error) @ abs(w).T + abs(b))
-            x = x @ w.T + b
-        elif isinstance(layer, nn.Flatten):
-            x, error = (np.asarray(layer(fn.tensor(array))) for array in (x, error))
-        elif isinstance(layer, nn.Softmax):
-            x, error = softmax(x, error, u)
-        elif not isinstance(layer, nn.Dropout):
-            # of what is computed there, 5.5 u is the largest that was measured: onnxruntime's tanh
-            own = 0.0 if isinstance(layer, nn.ReLU) else 8 * u * np.maximum(1, abs(x))
-            x = layer(fn.tensor(x)).numpy()
-            error = SLOPES[type(layer)] * error + own
-    return x, error
-
-
-SLOPES = {nn.ReLU: 1.0, nn.Sigmoid: 0.25, nn.Tanh: 1.0, nn.GELU: 1.13}
-
-
-def softmax(logits: Array, error: Array, u: float) -> tuple[Array, Array]:
-    """Probabilities (n, classes) and their error: relative ones add up, from the logits, exp, the sum and the quotient.
-
-    The rounding of ``x - max`` is an absolute error of the exponent. What is computed there was measured to be within
-    ``8 + below`` of u for 50 classes; a sum of k elements may add k.
-    """
-    below = logits.max(1, keepdims=True) - logits
-    shares = np.exp(-below)
-    probabilities = shares / shares.sum(1, keepdims=True)
-    relative = np.expm1(2 * error.max(1, keepdims=True)) + (8 + logits.shape[1] + below) * u
-    return probabilities, probabilities * relative + np.finfo(np.float32).tiny
-
-
-def leaves(module: nn.Module) -> list[nn.Module]:
-    children = list(module.children())
-    return [leaf for child in children for leaf in leaves(child)] if children else [module]
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_onnxruntime_predicts_what_the_model_predicts(tmp_path: Path, name: str) -> None:
     model, rows = fitted(name)
@@ -162,7 +106,7 @@ def test_onnxruntime_predicts_what_the_model_predicts(tmp_path: Path, name: str)
         batch = rows[:size]
         results = dict(zip([output.name for output in runs.get_outputs()], runs.run(None, {"X": batch}), strict=True))
         assert len(results) == 1 + model.classifies
-        exact, error = bounds(model, batch)
+        exact, error = bounds(model.net, batch, model._uint8_divisor)
         prediction = model.predict(batch)
         assert (results["prediction"].shape, results["prediction"].dtype) == (prediction.shape, prediction.dtype)
         if not model.classifies:
@@ -170,7 +114,7 @@ def test_onnxruntime_predicts_what_the_model_predicts(tmp_path: Path, name: str)
             continue
         assert (np.diff(np.sort(exact))[:, -1] > 2 * error.max(1)).all()  # no rounding changes the largest
         np.testing.assert_array_equal(results["prediction"], prediction)
-        _, error = softmax(exact, error, np.finfo(rows.dtype).eps / 2 if rows.dtype.kind == "f" else 2.0**-24)
+        _, error = softmax(exact, error, unit(model.net))
         probabilities = model.predict_proba(batch)
         assert results["probabilities"].dtype == probabilities.dtype
         assert (abs(results["probabilities"] - probabilities) <= 2 * error).all()
@@ -178,7 +122,7 @@ def test_onnxruntime_predicts_what_the_model_predicts(tmp_path: Path, name: str)
 
 def test_the_bound_is_narrow_enough_to_tell_one_activation_from_another() -> None:
     model, rows = fitted("MLP, gelu")
-    exact, error = bounds(model, rows)
+    exact, error = bounds(model.net, rows)
     inner = nn.Sequential(*[Approximate() if isinstance(layer, nn.GELU) else layer for layer in model.net])
     assert (abs(inner(fn.tensor(rows)).numpy() - exact) > 2 * error).any()
 
