@@ -101,6 +101,23 @@ def test_uint8_is_refused_where_user_code_made_the_batches(model: fn.Model, data
         model.predict(IMAGES)
 
 
+def test_a_loader_of_another_library_tells_nothing() -> None:
+    class Frame:
+        columns = np.array(["pixels", "label"])
+
+    class Loader:
+        dataset = Frame()
+
+        def __iter__(self) -> Any:
+            return iter([(IMAGES / np.float32(255), LABELS)])
+
+    class Foreign(fn.DataModule):
+        def train_dataloader(self) -> Any:
+            return Loader()
+
+    assert fitted(Net(8), Foreign()).describe()[1]["input_shape"] is None
+
+
 @pytest.mark.parametrize(
     "change",
     [

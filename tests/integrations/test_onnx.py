@@ -85,7 +85,7 @@ def fitted(name: str) -> tuple[fn.Model, Array]:
     make, rows = MODELS[name]
     data, model = ROWS[rows], make()
     fn.Trainer(2, seed=0).fit(model, data)
-    return model, next(iter(data.train_dataloader().dataset.columns)).data.numpy()
+    return model, data.train_dataloader().dataset.columns[0].data.numpy()
 
 
 def session(path: Path) -> Any:
