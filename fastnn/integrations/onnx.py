@@ -132,7 +132,7 @@ class _Graph:
             ]
             return
         if target_ndim == 1 and shape == (1,):
-            self.node("Squeeze", value, self.constant("axis", np.array([1])), output="prediction")
+            self.node("Squeeze", value, self.constant("axis", np.array([1], np.int64)), output="prediction")
             shape = ()
         else:
             self.node("Identity", value, output="prediction")
@@ -170,7 +170,7 @@ def _flatten(graph: _Graph, layer: nn.Flatten, name: str, x: str, shape: Shape) 
         return x, shape
     shape = (*shape[: start - 1], prod(shape[start - 1 : end]), *shape[end:])
     as_before = 0  # of the batch
-    graph.node("Reshape", x, graph.constant(f"{name}.shape", np.array([as_before, *shape])), output=name)
+    graph.node("Reshape", x, graph.constant(f"{name}.shape", np.array([as_before, *shape], np.int64)), output=name)
     return name, shape
 
 
