@@ -1,4 +1,4 @@
-"""The command `fastnn`: train, measure, look at the machine, fetch data."""
+"""The command `fastnn`: train, export, measure, look at the machine, fetch data."""
 
 import argparse
 import importlib.util
@@ -22,6 +22,7 @@ _TRAIN_EXAMPLES = """examples:
 
 _EXAMPLES = """examples:
   fastnn train fashion-mnist --epochs 10 --out runs/mlp       weights, history and pictures in runs/mlp
+  fastnn export runs/mlp/model.safetensors mlp.onnx           the model for onnxruntime, its preprocessing included
   fastnn bench                                                speed of kernels and training steps on this machine
   fastnn info                                                 version, instruction set, threads, CUDA, data found
   fastnn data fetch fashion-mnist                             get the data once; FASTNN_OFFLINE=1 forbids the network
@@ -90,6 +91,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--root", type=Path, metavar="DIR", help="folder with the data, looked into first")
     train.add_argument("--out", type=Path, metavar="DIR", help="folder to write to, default: runs/MODEL-DATA")
     train.set_defaults(run=_train)
+
+    export = commands.add_parser("export", parents=[common], help="write a saved model as an ONNX file")
+    export.add_argument(
+        "model", type=Path, metavar="MODEL", help="file that Model.save or a trainer's checkpoint wrote"
+    )
+    export.add_argument("out", type=Path, metavar="OUT.onnx", help="file to write")
+    export.set_defaults(run=_export)
 
     bench = commands.add_parser(
         "bench",
@@ -186,6 +194,15 @@ def _train(options: argparse.Namespace) -> None:
         plot.images(X[:shown], truth, predicted=predicted, path=out / "predictions.png")
         written += ["curves.png", "predictions.png"]
     print("written:", *(f"  {out / name}" for name in written), sep="\n")
+
+
+def _export(options: argparse.Namespace) -> None:
+    if importlib.util.find_spec("onnx") is None:
+        raise ImportError("[export] ONNX files need onnx: pip install onnx")
+    from fastnn.integrations import onnx
+
+    onnx.export(fn.load(options.model), options.out)
+    print(f"written: {options.out}")
 
 
 def _bench(options: argparse.Namespace) -> None:

@@ -59,6 +59,14 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is nothing that JSON can hold")
 
 
+def texts(value: Any) -> list[str] | None:
+    """The elements of `value` where it is a sequence of text, else None."""
+    if isinstance(value, str) or not np.iterable(value):
+        return None
+    elements = list(value)
+    return [str(element) for element in elements] if all(isinstance(element, str) for element in elements) else None
+
+
 def is_schedule(value: Any) -> bool:
     """Whether `value` is a schedule of `fastnn.optim`."""
     return _SCHEDULES.get(type(value).__name__) is type(value)

@@ -4,6 +4,7 @@ All arithmetic of training goes through `run`: forward, backward, gradient accum
 What leaves the world of kernels (a printed loss, a NumPy array) goes through `escape`.
 """
 
+import copyreg
 import functools
 import itertools
 import math
@@ -25,6 +26,7 @@ else:  # importing numpy.typing takes as long as importing all of fastnn
     Array = np.ndarray
 
 Slot = _core.Slot
+copyreg.pickle(Slot, lambda slot: (Slot, (slot.value,)))  # a copy is a Slot of its own
 Advance = Callable[[int], Mapping[Slot, Sequence[float]]]
 next_serial = itertools.count(1).__next__
 _next_constant = itertools.count(-1, -1).__next__

@@ -13,7 +13,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 from . import random
-from .data import ArrayDataset, Column, DataLoader
+from .data import DataLoader
+from .data.loader import is_plain
 from .dispatch import Array, wrap
 from .record import Check, Eager, Engine, Plan, Recorder
 from .record.watch import is_users
@@ -105,7 +106,7 @@ class Steps:
 
     def epoch(self, loader: Any) -> Iterator[int]:
         """Runs an epoch; gives the number of steps made, after each step from Python and each native call."""
-        self._own = self._own_batches and _is_plain(loader)
+        self._own = self._own_batches and is_plain(loader)
         self._compares = self._has_user_code or not self._own
         total = len(loader) if hasattr(loader, "__len__") else None
         if self._never is None and self._failures < ATTEMPTS:
@@ -280,15 +281,6 @@ def has_user_code(things: Sequence[object]) -> bool:
 
 def _is_ours(thing: object) -> bool:
     return type(thing).__module__.startswith(__package__ + ".")
-
-
-def _is_plain(loader: Any) -> bool:
-    """Whether a loader gathers rows of arrays, and nothing else."""
-    return (
-        type(loader) is DataLoader
-        and type(loader.dataset) is ArrayDataset
-        and all(type(column) is Column for column in loader.dataset.columns)
-    )
 
 
 def _source(loader: DataLoader) -> list[tuple[Array, dict[str, Any], dict[str, Any]]]:

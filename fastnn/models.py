@@ -9,7 +9,7 @@ from . import _core, checkpoint, description, nn, optim
 from . import functional as F
 from .autograd import no_grad
 from .data import ArrayData, DataLoader
-from .data.loader import Column
+from .data.loader import Column, is_plain
 from .dispatch import Array, wrap
 from .tensor import Tensor
 
@@ -22,7 +22,8 @@ class Model(nn.Module):
 
     Everything may be overridden: `forward`, `training_step`, `validation_step`, `configure_optimizers`. Parameters may
     be plain Tensors that require a gradient. `classifies` says whether `predict` gives classes; a model whose targets
-    are labels finds out by itself in its first step.
+    are labels finds out by itself in its first step. `class_names` are those of the training data, where it has
+    `classes`.
 
     >>> class Line(Model):
     ...     def __init__(self, lr):
@@ -39,9 +40,11 @@ class Model(nn.Module):
     lr: Any
     trainer: Any = None
     classifies = False
+    class_names: Sequence[str] | None = None
     _arguments: dict[str, Any] | None
     _target_ndim: int | None = None  # of the targets as they were given: predictions have as many dimensions
     _uint8_divisor: float | None = None  # how images were scaled in training
+    _input_shape: tuple[int, ...] | None = None  # of a row of the training data
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         model = super().__new__(cls)
@@ -161,8 +164,10 @@ class Model(nn.Module):
             "arguments": arguments,
             "net": description.network(self.net) if whole else None,
             "classifies": self.classifies,
+            "class_names": description.texts(self.class_names),
             "target_ndim": self._target_ndim,
             "uint8_divisor": self._uint8_divisor,
+            "input_shape": self._input_shape,
         }
         return arrays, metadata
 
@@ -189,21 +194,29 @@ class Model(nn.Module):
         return self._restore(*checkpoint.read(path))
 
     def _restore(self, arrays: dict[str, Array], metadata: dict[str, Any] | None) -> Self:
-        target_ndim, divisor = (metadata or {}).get("target_ndim"), (metadata or {}).get("uint8_divisor")
-        if not (isinstance(target_ndim, int | None) and isinstance(divisor, float | None)):
-            raise ValueError(f"[load] metadata has target_ndim {target_ndim!r} and uint8_divisor {divisor!r}")
+        known = {name: (metadata or {}).get(name) for name in ("target_ndim", "uint8_divisor", "input_shape")}
+        target_ndim, divisor, shape = known.values()
+        is_shape = isinstance(shape, list | None) and all(isinstance(n, int) and n >= 0 for n in shape or ())
+        if not (isinstance(target_ndim, int | None) and isinstance(divisor, float | None) and is_shape):
+            raise ValueError(f"[load] metadata has {', '.join(f'{name} {value!r}' for name, value in known.items())}")
         self.load_state_dict({name: array for name, array in arrays.items() if not name.startswith("optimizer/")})
         if metadata is not None:
             self.classifies = bool(metadata.get("classifies"))
+            self.class_names = description.texts(metadata.get("class_names"))
             self._target_ndim, self._uint8_divisor = target_ndim, divisor
+            self._input_shape = None if shape is None else tuple(shape)
         return self
 
     def _remember(self, data: Any, loader: Any) -> None:
-        """Keep what `predict` has to know of the training data: the rank of the targets, and how uint8 is scaled."""
+        """Keep what predictions and files need of the training data; `loader` None: batches are made elsewhere."""
         self._target_ndim = getattr(data, "target_ndim", None)
-        columns: Any = getattr(getattr(loader, "dataset", None), "columns", ())
-        is_uint8 = bool(columns) and columns[0].data.dtype == np.uint8
-        self._uint8_divisor = float(columns[0].gather.get("divisor", 1.0)) if is_uint8 else None
+        self.class_names = description.texts(getattr(data, "classes", None)) or self.class_names
+        self._uint8_divisor = self._input_shape = None
+        if is_plain(loader):
+            inputs = loader.dataset.columns[0]
+            self._input_shape = inputs.data.shape[1:]
+            if inputs.data.dtype == np.uint8:
+                self._uint8_divisor = float(inputs.gather.get("divisor", 1.0))
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy belongs to no trainer: it would take the data along."""
@@ -329,8 +342,12 @@ class MLP(Classifier):
 class PredictOnly(Model):
     """A network from a file whose class is not known here: it predicts, and cannot be trained."""
 
-    def __init__(self, net: nn.Module, source: str) -> None:
-        self.net, self.source = net, source
+    def __init__(self, net: nn.Module, source: str, arguments: dict[str, Any] | None) -> None:
+        self.net, self.source, self._arguments = net, source, arguments
+
+    def describe(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        arrays, metadata = super().describe()
+        return arrays, {**metadata, "class": self.source}
 
     def configure_optimizers(self) -> Any:
         raise TypeError(f"[fit] the loss of {self.source} is not known here: use load(path, cls={self.source})")
@@ -372,7 +389,7 @@ def load(path: checkpoint.Path, cls: Callable[..., Model] | None = None) -> Mode
         elif metadata.get("builtin") and arguments is not None:
             model = _BUILTIN[name](**description.restored(arguments))
         elif metadata.get("net") is not None:
-            model = PredictOnly(description.make_network(metadata["net"]), name)
+            model = PredictOnly(description.make_network(metadata["net"]), name, arguments)
         else:
             raise ValueError(f"{name} has a forward or layers of its own: use load(path, cls={name})")
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:

@@ -299,16 +299,25 @@ class Tensor(Handle):
         dtype = "" if default else f", dtype={self.dtype}"
         return f"tensor({numbers}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
 
+    def __copy__(self) -> "Tensor":
+        return _leaf(type(self), self, self.requires_grad, self.grad)
+
     def __reduce__(self) -> Any:
         escape("pickling")
-        return _rebuild, (type(self), self._array, self.requires_grad)
+        return _unpickled, (type(self), self._array, self.requires_grad, self.grad)
 
 
-def _rebuild(kind: "type[Tensor]", array: Array, requires_grad: bool) -> Tensor:
-    """A Tensor from its pickle; a computed one comes back as a leaf."""
+def _leaf(kind: "type[Tensor]", data: Any, requires_grad: bool, grad: Tensor | None) -> Tensor:
+    """A Tensor of class `kind` that shares the memory of `data`; a computed one is a leaf in its copy."""
     tensor = object.__new__(kind)
-    Tensor.__init__(tensor, array, requires_grad=requires_grad)
+    Tensor.__init__(tensor, data, requires_grad=requires_grad)
+    tensor.grad = grad
     return tensor
+
+
+def _unpickled(kind: "type[Tensor]", array: Array, requires_grad: bool, grad: Tensor | None) -> Tensor:
+    """A Tensor from its pickle: one that can be written to, though joblib maps large arrays read-only."""
+    return _leaf(kind, np.require(array, requirements="W"), requires_grad, grad)
 
 
 def from_dlpack(source: Any) -> Tensor:

@@ -134,6 +134,12 @@ class Trainer:
     def val_batch_idx(self, steps: int) -> None:
         self._val_batch_idx = steps
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has settings, model, optimizer and history, but neither the data nor the recorded steps."""
+        stays = ("train_dataloader", "val_dataloader", "_validation")
+        state = {name: value for name, value in vars(self).items() if name not in stays}
+        return state | {"_training": None, "_bar": None, "_fitting": False}
+
     # ---- the run --------------------------------------------------------------------------------------------------
 
     def fit(self, model: Model, data: Any, resume: checkpoint.Path | None = None) -> History:
@@ -196,7 +202,7 @@ class Trainer:
             self.epoch, self.train_batch_idx = saved.epochs, saved.steps
         else:
             self.optim = model.configure_optimizers()
-            model._remember(data, self.train_dataloader)
+            model._remember(data, None if self._prepares() else self.train_dataloader)
         self._training, self._validation = self._make_steps(self._train), self._make_steps(self._validation_step)
         if self.checkpoint is not None:
             Path(self.checkpoint).parent.mkdir(parents=True, exist_ok=True)
@@ -206,7 +212,6 @@ class Trainer:
 
     def _make_steps(self, step: Callable[[Batch], None]) -> Steps:
         model, reason = self.model, None
-        prepares = type(self).prepare_batch is not Trainer.prepare_batch or hasattr(model, "prepare_batch")
         busy = [type(c).__name__ for c in self.callbacks if type(c).on_step_end is not Callback.on_step_end]
         if not self.replay:
             reason = "replay=False"
@@ -220,11 +225,15 @@ class Trainer:
             prepare=self.prepare_batch,
             watch=lambda: [self.model, self.optim, self],
             settings=self._settings,
-            own_batches=not prepares,
+            own_batches=not self._prepares(),
             reason=reason,
             has_user_code=has_user_code([*model.modules(), self.optim, self, *self.callbacks]),
             verify=self.verify is not None,
         )
+
+    def _prepares(self) -> bool:
+        """Whether user code makes batches of what a loader gives."""
+        return type(self).prepare_batch is not Trainer.prepare_batch or hasattr(self.model, "prepare_batch")
 
     def _settings(self) -> list[tuple[str, dict[str, Any]]]:
         """Attributes of the model and the optimizer, with the name of whose they are."""

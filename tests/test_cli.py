@@ -121,6 +121,29 @@ def test_debug_shows_where_an_error_came_from(root: Path) -> None:
         train(root / "elsewhere", "--debug")
 
 
+def test_export_writes_a_trained_model_as_onnx(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    onnx = pytest.importorskip("onnx")
+    assert train(root, "--epochs", "1", "--hiddens", "8", "--out", "run") == 0
+    capsys.readouterr()
+    assert cli.main(["export", "run/model.safetensors", "run/model.onnx"]) == 0
+    assert capsys.readouterr().out == "written: run/model.onnx\n"
+    file = onnx.load("run/model.onnx")
+    assert [node.op_type for node in file.graph.node] == [
+        "Cast", "Div", "Reshape", "Gemm", "Relu", "Gemm", "ArgMax", "Softmax",
+    ]  # fmt: skip
+    (names,) = [json.loads(entry.value) for entry in file.metadata_props if entry.key == "class_names"]
+    assert names == list(fn.FashionMNIST.classes)
+    assert cli.main(["export", "run/nothing.safetensors", "run/other.onnx"]) == 1
+    assert "run/nothing.safetensors" in capsys.readouterr().err
+    assert not Path("run/other.onnx").exists()
+
+
+def test_export_says_how_to_get_onnx(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert cli.main(["export", "model.safetensors", "model.onnx"]) == 1
+    assert capsys.readouterr().err == "fastnn: [export] ONNX files need onnx: pip install onnx\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -155,7 +178,7 @@ def test_interruption_is_no_error(root: Path, monkeypatch: pytest.MonkeyPatch) -
     assert train(root) == 130
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["bench"], ["info"], ["data"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["export"], ["bench"], ["info"], ["data"]])
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         cli.main([*command, "--help"])
@@ -165,7 +188,7 @@ def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixtur
 
 def test_examples_of_the_help_are_understood() -> None:
     examples = re.findall(r"^  fastnn (.*?)  ", cli._EXAMPLES + cli._TRAIN_EXAMPLES, re.MULTILINE)
-    assert len(examples) == 8
+    assert len(examples) == 9
     for example in examples:
         cli._parser().parse_args(example.split())
 

@@ -350,8 +350,6 @@ def test_a_file_that_does_not_fit_changes_nothing(tmp_path: Path) -> None:
     [
         {"format": 2},
         {"format": None},
-        {"uint8_divisor": "255"},
-        {"target_ndim": 1.5},
         {"class": "Unknown", "net": None},
         {"arguments": {"num_outputs": 10**12, "num_hiddens": 10**12, "lr": 0.1}},
         {"arguments": {"num_outputs": 3}},

@@ -174,6 +174,15 @@ class DataLoader:
         return self._own_seed
 
 
+def is_plain(loader: Any) -> bool:
+    """Whether a loader gathers rows of arrays, and nothing else: then its columns tell what batches are made of."""
+    return (
+        type(loader) is DataLoader
+        and type(loader.dataset) is ArrayDataset
+        and all(type(column) is Column for column in loader.dataset.columns)
+    )
+
+
 def _tensor(column: Tensor | Array) -> Tensor:
     """`column` as a contiguous Tensor: from any other, kernels would copy the whole for every batch."""
     if isinstance(column, Tensor):

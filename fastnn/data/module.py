@@ -1,5 +1,6 @@
 """DataModule: what a trainer asks for its batches."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastnn.dispatch import Array
@@ -24,6 +25,8 @@ class DataModule:
     batch_size: int = 64
     target_ndim: int | None = None
     """Dimensions that the targets were given in, where a model's predictions should have as many."""
+    classes: Sequence[str] | None = None
+    """Names of the classes, in the order of the labels; a model that is trained on them keeps them."""
 
     def __init__(self, batch_size: int = 64) -> None:
         self.batch_size = batch_size
