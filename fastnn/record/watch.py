@@ -102,7 +102,7 @@ def _places(owner: Any, looking: "_Look") -> Iterator[tuple[str, Any]]:
         for name, value in list(vars(owner).items()):
             if not name.startswith("__") or isinstance(value, FunctionType):
                 yield name, value
-        looking.pending += filter(looking.is_users, owner.__mro__[1:])
+        looking.pending += [kind for kind in owner.__mro__[1:] if looking.is_users(kind)]
     else:
         yield "the class", type(owner)
         attributes, beside = getattr(owner, "__dict__", None), getattr(type(owner), "_unwatched", ())
