@@ -45,10 +45,10 @@ class Steps:
     """Runs `step` on the batches of a loader.
 
     `step` takes a batch; what it logs in a recorded or native step goes to ``log(name, values, examples)``. `prepare`
-    makes a batch of what a loader gives; with `own_batches`, what a DataLoader gives is one. `watch` gives objects from
-    which nothing may be reached that a recorded step changes, `settings` the attributes of the model and the optimizer,
-    which nothing may change between two steps. `reason` says why no step shall be recorded. `has_user_code` asks for
-    comparing steps in each epoch, `verify` for comparing every step.
+    makes a batch of what a loader gives; with `own_batches`, what a DataLoader gives is one. `settings` gives the
+    attributes of the model and the optimizer, which nothing may change between two steps. `reason` says why no step
+    shall be recorded. With `has_user_code`, steps are compared in each epoch, and `watch` gives objects from which
+    nothing may be reached that a recorded step changes; `verify` asks for comparing every step.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class Steps:
         repeats = self._verify or (self._compares and record is not None and not record.is_fresh)
         before = record.check.before(batch) if record is not None and repeats else None
         begun = random.get_state()[1]
-        recorder = Recorder(self._watch())
+        recorder = Recorder(self._watch() if self._has_user_code else None)
         recorded, _ = recorder.run(self._step, batch)
         for name, value in recorder.logged:
             self._log(name, [float(value.item())], len(batch[-1]))

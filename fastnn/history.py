@@ -57,7 +57,8 @@ class History(Mapping[str, list[float]]):
     def append(self, values: Mapping[str, float]) -> None:
         """Add an epoch."""
         for name in values:
-            self._columns.setdefault(name, [math.nan] * self.epochs)
+            if name not in self._columns:
+                self._columns[name] = [math.nan] * self.epochs
         for name, column in self._columns.items():
             column.append(float(values.get(name, math.nan)))
         self.epochs += 1
@@ -134,7 +135,7 @@ class Meter:
 
     def extend(self, name: str, values: Sequence[float], examples: int) -> None:
         """Take several numbers, of `examples` each."""
-        self._waiting += [(name, value) for value in values]
+        self.values.setdefault(name, []).extend(values)
         self.examples.setdefault(name, []).extend([examples] * len(values))
         self.batch_size = examples
 
@@ -146,9 +147,10 @@ class Meter:
     @property
     def values(self) -> dict[str, list[float]]:
         """All values by name."""
-        for name, value in self._waiting:
-            self._values.setdefault(name, []).append(float(value))
-        self._waiting.clear()
+        if self._waiting:
+            for name, value in self._waiting:
+                self._values.setdefault(name, []).append(float(value))
+            self._waiting.clear()
         return self._values
 
     def means(self) -> dict[str, float]:

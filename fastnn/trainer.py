@@ -160,7 +160,7 @@ class Trainer:
         with ExitStack() as stack:
             stack.enter_context(dispatch.unrecorded())
             stack.enter_context(_claim(model, self))
-            stack.enter_context(_threads(self.num_threads))
+            stack.enter_context(native_threads(self.num_threads))
             self._begin(model, data, saved, stack)
             stack.callback(model.eval)
             self._tell("on_fit_start")
@@ -416,13 +416,29 @@ def _claim(*things: object) -> Iterator[None]:
             _busy.difference_update(map(id, things))
 
 
+_asked_for: dict[object, int] = {}  # numbers of threads, by who asks at the moment
+_not_asked = 0
+
+
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = _core.num_threads()
-    if count is not None:
+def native_threads(count: int | None) -> Iterator[None]:
+    """Native calls use `count` threads inside, None: as many as before.
+
+    The number is the process's: of several that ask at once the latest decides, and the last to leave puts it back.
+    """
+    global _not_asked
+    if count is None:
+        yield
+        return
+    who = object()
+    with _busy_lock:
+        if not _asked_for:
+            _not_asked = _core.num_threads()
+        _asked_for[who] = count
         _core.set_num_threads(count)
     try:
         yield
     finally:
-        if count is not None:
-            _core.set_num_threads(before)
+        with _busy_lock:
+            del _asked_for[who]
+            _core.set_num_threads(next(reversed(_asked_for.values()), _not_asked))

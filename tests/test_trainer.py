@@ -9,6 +9,7 @@ from training_runs import ScratchSGD
 
 import fastnn as fn
 from fastnn import nn
+from fastnn.trainer import native_threads
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(100, 4)).astype(np.float32)
@@ -250,6 +251,18 @@ def test_first_weights_depend_on_seed_and_name_alone() -> None:
 def test_threads_change_no_bit_and_are_put_back() -> None:
     before = fn.num_threads()
     assert run(1, threads=1)[0] == run(1, threads=2)[0]
+    assert fn.num_threads() == before
+
+
+def test_of_fits_at_once_the_last_to_end_puts_the_number_of_threads_back() -> None:
+    before = fn.num_threads()
+    first, second = native_threads(before + 1), native_threads(before + 2)
+    seen = []
+    for step in (first.__enter__, second.__enter__, lambda: first.__exit__(None, None, None)):
+        step()
+        seen.append(fn.num_threads() - before)
+    second.__exit__(None, None, None)
+    assert seen == [1, 2, 2]
     assert fn.num_threads() == before
 
 

@@ -178,7 +178,7 @@ class Module:
             if id(module) not in seen:
                 seen[id(module)] = module
                 yield module
-                pending.extend(reversed(list(module.children())))
+                pending += [value for value in reversed(vars(module).values()) if isinstance(value, Module)]
 
     def _named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         """Parameters by name; one that is shared comes under each of its names."""
@@ -212,7 +212,8 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Switch to training (dropout drops), or with `mode` False to evaluation."""
         for module in self.modules():
-            module.training = mode
+            if module.training is not mode:
+                module.training = mode
         return self
 
     def eval(self) -> Self:

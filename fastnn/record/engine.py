@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn.dispatch import Array
+from fastnn.dispatch import Array, Slot
 
 from .fuse import fuse
 from .layout import lay_out
@@ -31,6 +31,7 @@ class Engine(Replayer):
         self.names = list(plan.logs)
         self._program = _core.Program([self._view(self.plan.logs[name]) for name in self.names])
         self._rows = np.zeros(batch_size, np.int64)
+        self._slots = {value for step in self.plan.steps for value in step.scalars.values() if isinstance(value, Slot)}
         if load is not None:
             self._program.record(functools.partial(load, self._rows, self.inputs))
         for step, call in zip(self.plan.steps, self._calls, strict=True):
@@ -50,17 +51,17 @@ class Engine(Replayer):
         """
         if rows is None and steps != 1:
             raise ValueError(f"[replay] steps = {steps} needs rows: inputs that were loaded last for one step")
-        varying: dict[Any, Sequence[float]] = {}
+        varying: dict[Slot, Sequence[float]] = {}  # of those that a kernel reads
         for advance in self.plan.before_step:
-            varying.update(advance(steps))
+            varying.update((slot, values) for slot, values in advance(steps).items() if slot in self._slots)
         return self._run(steps, rows, varying)
 
     def repeat(self) -> Array:
         """One more step on the inputs and Slots as they are."""
         return self._run(1, None, {})
 
-    def _run(self, steps: int, rows: Array | None, varying: dict[Any, Sequence[float]]) -> Array:
-        values = np.column_stack(list(varying.values())).astype(np.float64) if varying else None
+    def _run(self, steps: int, rows: Array | None, varying: dict[Slot, Sequence[float]]) -> Array:
+        values = np.array(list(varying.values()), np.float64).T.copy() if varying else None
         try:
             results: Array = self._program.run(steps, rows, None if rows is None else self._rows, list(varying), values)
             return results

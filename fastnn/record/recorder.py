@@ -16,7 +16,7 @@ from fastnn.dispatch import Advance, Array, Slot, Storage, next_serial, read_onl
 from fastnn.tensor import Tensor
 
 from .plan import Eager, Memory, Operand, Output, Plan, Role, Step, kernel_name, written
-from .watch import look, look_at
+from .watch import Sight, look, look_at
 
 _LIBRARIES = tuple(str(folder) + os.sep for folder in (Path(__file__).parents[1], Path(np.__file__).parent))
 
@@ -73,15 +73,16 @@ class _Repeated(Application):
 
 
 class Recorder:
-    """Records one step; `watch` are objects from which nothing may be reached that changes (`watch.look`).
+    """Records one step; `watch` are objects from which nothing may be reached that changes (`watch.look`), None where
+    no code takes part that could change anything.
 
     `reason` is None as long as the step can be repeated. After the step, `logged` holds what was logged, in order, and
     `functions` the results of each half of a `Function`.
     """
 
-    def __init__(self, watch: Iterable[object] = ()) -> None:
+    def __init__(self, watch: Iterable[object] | None = ()) -> None:
         self.reason: str | None = None
-        self.watch = list(watch)
+        self.watch = None if watch is None else list(watch)
         self.memory: list[Memory] = []
         self.steps: list[Step] = []
         self.callbacks: list[Advance] = []
@@ -105,14 +106,14 @@ class Recorder:
         inputs = as_inputs(batch)
         given = [weakref.ref(tensor._storage) for tensor in inputs]
         shapes, numbers = self._number_inputs(inputs)
-        self._before = look(self.watch)
+        self._before = self._look()
         self._start = next_serial()
         state.recorder = self
         try:
             result = step(inputs)
         finally:
             state.recorder = None
-        changed = self._before.change(look(self.watch))
+        changed = self._before.change(self._look())
         del self._before  # which holds Tensors
         if any(self.memory[operand.memory].role is Role.INPUT for one in self.steps for operand in one.writes):
             for own, part in zip(inputs, batch, strict=True):
@@ -138,6 +139,9 @@ class Recorder:
             _give_back(kept)
             return Eager(self.reason), output
         return Plan(self.memory, self.steps, numbers, shapes, loss, logs, gradients, self.callbacks), output
+
+    def _look(self) -> Sight:
+        return Sight() if self.watch is None else look(self.watch)
 
     # ---- told by the seam -----------------------------------------------------------------------------------------
 
@@ -175,7 +179,7 @@ class Recorder:
     def before_step(self, callback: Advance) -> None:
         """What `callback` changes of itself, or of what it is a method of, is no change by the step."""
         owner = getattr(callback, "__self__", None)
-        near = self.watch if owner is None else [owner] if id(owner) in self._before.owners else []
+        near = (self.watch or []) if owner is None else [owner] if id(owner) in self._before.owners else []
         if (changed := self._before.change_in(look_at(near))) is not None:
             self._give_up(changed)
         if callback in self.callbacks:
