@@ -106,6 +106,14 @@ def examples(session: nox.Session) -> None:
     session.run("pytest", "tests/test_examples.py")
 
 
+@nox.session(requires=["wheel"])
+def faults(session: nox.Session) -> None:
+    """Campaigns that take minutes: `-- arguments` (malformed arguments of native entry points), and their options."""
+    install(session, "test")
+    campaign, *options = session.posargs or ["arguments"]
+    session.run("python", "-m", f"faults.{campaign}", *options, env={"PYTHONPATH": "tests"})
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Speed beside the peers: `-- kernels`, `-- train` or `-- process`, and their options."""

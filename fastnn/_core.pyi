@@ -95,7 +95,7 @@ class Program:
     """
     Calls of kernels, kept to be run again and again without Python.
     """
-    def __init__(self, outputs: collections.abc.Sequence[numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]]) -> None:
+    def __init__(self, outputs: list[numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]]) -> None:
         """
         `outputs` are arrays of one element each, read after every step.
         """
@@ -113,10 +113,10 @@ class Program:
         """
     def run(
         self,
-        count: typing.SupportsInt | typing.SupportsIndex,
+        count: int,
         rows: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
         rows_to: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-        slots: collections.abc.Sequence[Slot] = [],
+        slots: list[Slot] = [],
         values: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]:
         """
@@ -127,14 +127,14 @@ def abs(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def accuracy(
     logits: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     target: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def adam_update(
     param: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -150,14 +150,14 @@ def adam_update(
     eps: typing.SupportsFloat | typing.SupportsIndex = 1e-08,
     weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     decoupled: bool = False,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> None: ...
 def add(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def argmax(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -165,7 +165,7 @@ def argmax(
     keepdims: bool = False,
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def argmin(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -173,15 +173,15 @@ def argmin(
     keepdims: bool = False,
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def cast(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     dtype: typing.Any = None,
-    shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None = None,
+    shape: collections.abc.Sequence[typing.SupportsIndex] | None = None,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def config() -> dict:
     """
@@ -193,44 +193,44 @@ def cross_entropy(
     target: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     weight: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     *,
-    ignore_index: typing.SupportsInt | typing.SupportsIndex = -100,
+    ignore_index: int = -100,
     label_smoothing: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     reduction: str = "mean",
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def cross_entropy_with_grad(
     logits: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     target: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     weight: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     *,
-    ignore_index: typing.SupportsInt | typing.SupportsIndex = -100,
+    ignore_index: int = -100,
     label_smoothing: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     reduction: str = "mean",
     out: tuple[numpy.ndarray[typing.Any, numpy.dtype[typing.Any]], numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]]
     | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> tuple[typing.Any, typing.Any]: ...
 def divide(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def dropout(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     p: typing.SupportsFloat | typing.SupportsIndex,
-    seed: typing.SupportsInt | typing.SupportsIndex,
-    purpose: typing.SupportsInt | typing.SupportsIndex = 2,
+    seed: int,
+    purpose: int = 2,
     step: typing.SupportsFloat = 0.0,
-    ordinal: typing.SupportsInt | typing.SupportsIndex = 0,
+    ordinal: int = 0,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def empty(
-    shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], dtype: typing.Any = "float32"
+    shape: collections.abc.Sequence[typing.SupportsIndex], dtype: typing.Any = "float32"
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]:
     """
     An array of unset elements, aligned to 64 bytes.
@@ -241,13 +241,13 @@ def equal(
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def exp(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def gather(
     data: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -256,48 +256,48 @@ def gather(
     divisor: typing.SupportsFloat | typing.SupportsIndex = 1.0,
     dtype: typing.Any = None,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def gelu(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def gelu_backward(
     grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def greater(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def greater_equal(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def less(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def less_equal(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def linear(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -306,28 +306,28 @@ def linear(
     activation: str | None = None,
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def log(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def log_softmax(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
-    axis: typing.SupportsInt | typing.SupportsIndex = -1,
+    axis: int = -1,
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def log_softmax_backward(
     grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     y: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
-    axis: typing.SupportsInt | typing.SupportsIndex = -1,
+    axis: int = -1,
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def matmul(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -340,7 +340,7 @@ def matmul(
     beta: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     backward: str | None = None,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def matmul_sgd_update(
     param: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -355,7 +355,7 @@ def matmul_sgd_update(
     dampening: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     nesterov: bool = False,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> None: ...
 def max(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -363,14 +363,14 @@ def max(
     keepdims: bool = False,
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def maximum(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def mean(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -378,7 +378,7 @@ def mean(
     keepdims: bool = False,
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def min(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -386,14 +386,14 @@ def min(
     keepdims: bool = False,
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def minimum(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def mse_loss(
     prediction: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -402,7 +402,7 @@ def mse_loss(
     half: bool = False,
     reduction: str = "mean",
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def mse_loss_with_grad(
     prediction: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -412,40 +412,40 @@ def mse_loss_with_grad(
     reduction: str = "mean",
     out: tuple[numpy.ndarray[typing.Any, numpy.dtype[typing.Any]], numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]]
     | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> tuple[typing.Any, typing.Any]: ...
 def multiply(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def negative(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def normal(
-    shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    shape: collections.abc.Sequence[typing.SupportsIndex],
     *,
     mean: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     std: typing.SupportsFloat | typing.SupportsIndex = 1.0,
-    seed: typing.SupportsInt | typing.SupportsIndex,
-    purpose: typing.SupportsInt | typing.SupportsIndex = 0,
+    seed: int,
+    purpose: int = 0,
     step: typing.SupportsFloat = 0.0,
-    ordinal: typing.SupportsInt | typing.SupportsIndex = 0,
+    ordinal: int = 0,
     dtype: typing.Any = "float32",
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def not_equal(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def num_threads() -> int:
     """
@@ -454,19 +454,19 @@ def num_threads() -> int:
 
 def one_hot(
     labels: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
-    num_classes: typing.SupportsInt | typing.SupportsIndex,
+    num_classes: int,
     *,
     dtype: typing.Any = "float32",
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def permutation(
-    n: typing.SupportsInt | typing.SupportsIndex,
+    n: int,
     *,
-    seed: typing.SupportsInt | typing.SupportsIndex,
-    epoch: typing.SupportsInt | typing.SupportsIndex = 0,
+    seed: int,
+    epoch: int = 0,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def pick(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -474,46 +474,46 @@ def pick(
     columns: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def pick_backward(
     grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     rows: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     columns: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
-    shape: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex],
+    shape: collections.abc.Sequence[typing.SupportsIndex],
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def power(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def relu(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def relu_backward(
     grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     y: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def scatter_add(
     grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     indices: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
-    num_rows: typing.SupportsInt | typing.SupportsIndex,
+    num_rows: int,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
-def set_num_threads(num_threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+def set_num_threads(num_threads: typing.Any) -> None:
     """
     Sets the threads that a call uses when it does not say.
     """
@@ -528,54 +528,54 @@ def sgd_update(
     dampening: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     nesterov: bool = False,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> None: ...
 def sigmoid(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def sigmoid_backward(
     grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     y: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def sign(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def softmax(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
-    axis: typing.SupportsInt | typing.SupportsIndex = -1,
+    axis: int = -1,
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def softmax_backward(
     grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     y: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
-    axis: typing.SupportsInt | typing.SupportsIndex = -1,
+    axis: int = -1,
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def sqrt(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def subtract(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def sum(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -583,33 +583,33 @@ def sum(
     keepdims: bool = False,
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def tanh(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def tanh_backward(
     grad: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     y: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def uniform(
-    shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    shape: collections.abc.Sequence[typing.SupportsIndex],
     *,
     low: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     high: typing.SupportsFloat | typing.SupportsIndex = 1.0,
-    seed: typing.SupportsInt | typing.SupportsIndex,
-    purpose: typing.SupportsInt | typing.SupportsIndex = 0,
+    seed: int,
+    purpose: int = 0,
     step: typing.SupportsFloat = 0.0,
-    ordinal: typing.SupportsInt | typing.SupportsIndex = 0,
+    ordinal: int = 0,
     dtype: typing.Any = "float32",
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...
 def where(
     condition: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -617,5 +617,5 @@ def where(
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
-    num_threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    num_threads: int | None = None,
 ) -> typing.Any: ...

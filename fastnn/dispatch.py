@@ -151,13 +151,18 @@ def run(kernel: str, *operands: Any, out: Any = None, **scalars: Any) -> Any:
             raise not_a_tensor(kernel, *operands) from None
         arrays = [None if operand is None else operand._array for operand in operands]
     recorder = state.recorder
+    try:
+        if out is None:
+            array = _functions[kernel](*arrays, **scalars)
+        else:
+            _functions[kernel](*arrays, out=out._array, **scalars)
+    except TypeError as error:
+        raise _explained(error, kernel, arrays, scalars) from None
     if out is not None:
-        _functions[kernel](*arrays, out=out._array, **scalars)
         out._storage.version += 1
         if recorder is not None:
             recorder.kernel(kernel, operands, scalars, (out,), (out,))
         return out
-    array = _functions[kernel](*arrays, **scalars)
     if array is None:
         writes = _IN_PLACE[kernel](operands)
         for operand in writes:
@@ -174,6 +179,13 @@ def run(kernel: str, *operands: Any, out: Any = None, **scalars: Any) -> Any:
     if recorder is not None:
         recorder.kernel(kernel, operands, scalars, (result,), ())
     return result
+
+
+def _explained(error: TypeError, kernel: str, arrays: Sequence[Any], scalars: dict[str, Any]) -> TypeError:
+    """`error` in the words of `fastnn.kernels`, which is imported only now: it takes long, and few programs need it."""
+    from fastnn import kernels
+
+    return kernels.explained(error, kernel, arrays, scalars)
 
 
 def not_a_tensor(operation: str, *operands: Any) -> TypeError:

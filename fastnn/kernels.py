@@ -12,7 +12,7 @@ array([[11.]])
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
 from typing import Any, ParamSpec, SupportsFloat, SupportsIndex, TypeVar, get_args, get_origin
 
@@ -33,31 +33,42 @@ def _native(spec: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except TypeError as error:
-            if "incompatible function arguments" not in str(error):
-                raise
-        raise _misfit(spec, args, kwargs)
+            raise explained(error, spec.__name__, args, kwargs) from None
 
     return kernel
 
 
-def _misfit(spec: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> TypeError:
-    """What pybind11 says of arguments that fit no signature, in the words of this package."""
-    operation, signature = spec.__name__, inspect.signature(spec)
+def explained(error: TypeError, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> TypeError:
+    """`error` of the kernel `name`; what pybind11 says of arguments that fit no signature, in this package's words."""
+    if "incompatible function arguments" not in str(error):
+        return error
+    signature = inspect.signature(getattr(reference, name))
     try:
         given = signature.bind(*args, **kwargs).arguments
-    except TypeError as error:
-        return TypeError(f"[{operation}] {error}")
-    scalars = {name: value for name, value in given.items() if not isinstance(value, np.ndarray)}
-    wanted = {name: signature.parameters[name] for name in scalars}
+    except TypeError as misfit:
+        return TypeError(f"[{name}] {misfit}")
+    wanted = signature.parameters
     # Where all are of the right type, one of them is out of range.
-    named = [name for name, value in scalars.items() if not _is_a(value, wanted[name].annotation)] or list(scalars)
-    values = ", ".join(f"{name} = {scalars[name]!r}" for name in named)
+    scalars = [name for name, value in given.items() if not isinstance(value, np.ndarray)]
+    named = [name for name, value in given.items() if not _is_a(value, wanted[name].annotation)] or scalars
+    values = ", ".join(f"{name} = {_shown(given[name])}" for name in named)
     wants = ", ".join(str(wanted[name]) for name in named)
-    return TypeError(f"[{operation}] {values} does not fit {wants}, in type or range")
+    return TypeError(f"[{name}] {values} does not fit {wants}, in type or range")
+
+
+def _shown(value: Any) -> str:
+    """As Python shows it, if it does and that is short."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of more digits than Python prints, or an object of somebody's own
+        text = ""
+    return text if 0 < len(text) <= 200 else f"<{type(value).__name__}>"
 
 
 def _is_a(value: Any, annotation: Any) -> bool:
     kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    if isinstance(value, np.ndarray):  # which has __index__ and __float__, whatever it holds
+        return np.ndarray in kinds
     return isinstance(
         value, tuple({int: SupportsIndex, float: SupportsFloat}.get(k, get_origin(k) or k) for k in kinds)
     )

@@ -46,12 +46,13 @@ std::optional<DType> dtype_of(Scalar scalar) {
   return std::nullopt;
 }
 
+bool is_swapped(const py::dtype& dtype) { return dtype.byteorder() == '>' && PY_LITTLE_ENDIAN; }
+
 py::array require_array(const Call& call, const char* name, const Array& array) {
   if (!py::isinstance<py::array>(array.object))
     raise<TypeError>(call.op, name, " must be a NumPy array, not ", Py_TYPE(array.object.ptr())->tp_name);
   auto result = py::reinterpret_borrow<py::array>(array.object);
-  char order = result.dtype().byteorder();
-  if (order == '>' && PY_LITTLE_ENDIAN)
+  if (is_swapped(result.dtype()))
     raise<TypeError>(call.op, name, " is byte-swapped; convert it with ", name, ".astype(", name,
                      ".dtype.newbyteorder('='))");
   if (!(result.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_))
@@ -140,31 +141,49 @@ std::optional<Argument> optional_argument(const Call& call, const char* name, co
   return argument(call, name, *array);
 }
 
+std::string shown(const py::object& object) {
+  constexpr size_t longest = 200;
+  try {
+    std::string text = py::repr(object);
+    if (text.size() <= longest) return text;
+  } catch (const py::error_already_set&) {
+    // An integer of more digits than Python prints, or an object of somebody's own.
+  }
+  return std::string("<") + Py_TYPE(object.ptr())->tp_name + ">";
+}
+
 DType dtype_of(const Call& call, const py::object& name) {
   std::optional<DType> dtype;
   try {
-    dtype = dtype_of(scalar_of(py::dtype::from_args(name).num()));
+    py::dtype given = py::dtype::from_args(name);
+    // None would be float64 for NumPy, and is no choice here.
+    if (!name.is_none() && !is_swapped(given)) dtype = dtype_of(scalar_of(given.num()));
   } catch (const py::error_already_set&) {
     // Not a dtype at all; said below.
   }
   if (!dtype)
-    raise<TypeError>(call.op, "dtype = ", std::string(py::repr(name)),
+    raise<TypeError>(call.op, "dtype = ", shown(name),
                      " is not supported; supported are float32, float64, int64, int32, uint8 and bool");
   return *dtype;
 }
 
-std::vector<int64_t> shape_of(const Call& call, const std::vector<int64_t>& shape) {
-  if (shape.size() > max_rank)
-    raise<ValueError>(call.op, "shape has ", shape.size(), " dimensions; at most ", max_rank);
-  for (int64_t side : shape)
+std::vector<int64_t> shape_of(const Call& call, const Shape& shape) {
+  if (shape.sides.size() > max_rank)
+    raise<ValueError>(call.op, "shape has ", shape.sides.size(), " dimensions; at most ", max_rank);
+  for (int64_t side : shape.sides)
     if (side < 0) raise<ValueError>(call.op, "shape has a negative side, ", side);
-  return shape;
+  return shape.sides;
 }
 
 py::array empty(const Call& call, DType dtype, int rank, const int64_t* shape) {
   int64_t bytes = item_size(dtype);
-  for (int i = 0; i < rank; ++i) bytes = checked_multiply(call.op, bytes, shape[i]);
-  std::byte* data = allocate(bytes);
+  bool is_empty = false;
+  for (int i = 0; i < rank; ++i) {
+    // A side of 0 does not excuse the others: NumPy refuses them too.
+    if (shape[i] == 0) is_empty = true;
+    else bytes = checked_multiply(call.op, bytes, shape[i]);
+  }
+  std::byte* data = allocate(is_empty ? 0 : bytes);
   // Every result comes this way, so by NumPy's own functions: py::array and py::capsule take twice as long.
   auto owner = py::reinterpret_steal<py::object>(PyCapsule_New(data, nullptr, [](PyObject* capsule) {
     release(static_cast<std::byte*>(PyCapsule_GetPointer(capsule, nullptr)));

@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstring>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,40 @@ struct Array {
   py::object object;
 };
 using OptionalArray = std::optional<Array>;
+
+// The name of an option: short, without zeros, and valid while Python holds it. Not std::string, which takes bytes too.
+struct Name {
+  const char* text;
+};
+
+// The sides of an array: integers in any sequence.
+struct Shape {
+  std::vector<int64_t> sides;
+};
+
+// Arrays for two results, in any sequence.
+struct Pair {
+  Array first, second;
+};
+
+// A parameter that is an integer or a truth value: taken as such or not at all. By itself pybind11 converts, and
+// float32(0.9) becomes 0.
+inline py::arg exact(const char* name) { return py::arg(name).noconvert(); }
+
+// The same of any object; nothing where it is something else.
+template <class T>
+std::optional<T> exactly(py::handle object) {
+  py::detail::make_caster<T> caster;
+  try {
+    if (!caster.load(object, false)) return std::nullopt;
+  } catch (const py::error_already_set&) {
+    return std::nullopt;  // an array without dimensions, say: a sequence, and without a length
+  }
+  return py::detail::cast_op<T&&>(std::move(caster));
+}
+
+// An object for a message, shortened; its type where it cannot be shown.
+std::string shown(const py::object& object);
 
 // A number that Python changes and kernels read.
 struct Slot {
@@ -43,7 +78,7 @@ bool holds_integers(const Array& array);
 std::optional<Argument> optional_argument(const Call& call, const char* name, const OptionalArray& array);
 
 DType dtype_of(const Call& call, const py::object& name);
-std::vector<int64_t> shape_of(const Call& call, const std::vector<int64_t>& shape);
+std::vector<int64_t> shape_of(const Call& call, const Shape& shape);
 py::array empty(const Call& call, DType dtype, int rank, const int64_t* shape);
 
 // `out`, or a fresh array.
@@ -73,6 +108,43 @@ struct type_caster<fastnn::bindings::Array> {
     if (!source || source.is_none()) return false;
     value.object = reinterpret_borrow<object>(source);
     return true;
+  }
+};
+
+template <>
+struct type_caster<fastnn::bindings::Name> {
+  PYBIND11_TYPE_CASTER(fastnn::bindings::Name, const_name("str"));
+  bool load(handle source, bool) {
+    if (!source || !PyUnicode_Check(source.ptr())) return false;
+    Py_ssize_t size = 0;
+    value.text = PyUnicode_AsUTF8AndSize(source.ptr(), &size);
+    PyErr_Clear();
+    return value.text && size < 100 && static_cast<size_t>(size) == std::strlen(value.text);
+  }
+  static handle cast(const fastnn::bindings::Name& name, return_value_policy, handle) {
+    return PyUnicode_FromString(name.text);
+  }
+};
+
+template <>
+struct type_caster<fastnn::bindings::Pair> {
+  PYBIND11_TYPE_CASTER(fastnn::bindings::Pair, const_name("tuple[numpy.ndarray, numpy.ndarray]"));
+  bool load(handle source, bool) {
+    using fastnn::bindings::Array;
+    if (!source || source.is_none()) return false;
+    auto pair = fastnn::bindings::exactly<std::pair<Array, Array>>(source);
+    if (pair) value = {std::move(pair->first), std::move(pair->second)};
+    return pair.has_value();
+  }
+};
+
+template <>
+struct type_caster<fastnn::bindings::Shape> {
+  PYBIND11_TYPE_CASTER(fastnn::bindings::Shape, const_name("collections.abc.Sequence[typing.SupportsIndex]"));
+  bool load(handle source, bool) {
+    auto sides = source ? fastnn::bindings::exactly<std::vector<int64_t>>(source) : std::nullopt;
+    if (sides) value.sides = std::move(*sides);
+    return sides.has_value();
   }
 };
 

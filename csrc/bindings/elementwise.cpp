@@ -8,7 +8,7 @@ using eager::Reducing;
 using eager::Types;
 
 // Arguments of every elementwise function: its operands, then these.
-#define FASTNN_OUT py::kw_only(), py::arg("out") = py::none(), py::arg("num_threads") = py::none()
+#define FASTNN_OUT py::kw_only(), py::arg("out") = py::none(), exact("num_threads") = py::none()
 
 using Member = Kernel<Elementwise> KernelTable::*;
 
@@ -38,16 +38,13 @@ void binary(py::module_& m, const char* name, Member kernel, Types types, const 
       py::arg(first), py::arg(second), FASTNN_OUT);
 }
 
-// None, an integer or a tuple of integers.
-std::optional<std::vector<int64_t>> axes_of(const Call& call, const py::object& axis) {
+// None, an integer or, but for positions, a tuple of integers.
+std::optional<std::vector<int64_t>> axes_of(const Call& call, const py::object& axis, Reducing kind) {
   if (axis.is_none()) return std::nullopt;
-  try {
-    if (PyIndex_Check(axis.ptr())) return std::vector<int64_t>{py::int_(axis).cast<int64_t>()};
-    return axis.cast<std::vector<int64_t>>();
-  } catch (const py::cast_error&) {
-    raise<TypeError>(call.op, "axis = ", std::string(py::repr(axis)),
-                     " must be None, an integer or a tuple of integers");
-  }
+  if (auto one = exactly<int64_t>(axis)) return std::vector<int64_t>{*one};
+  if (kind == Reducing::position) raise<TypeError>(call.op, "axis = ", shown(axis), " must be None or an integer");
+  if (auto several = exactly<std::vector<int64_t>>(axis)) return several;
+  raise<TypeError>(call.op, "axis = ", shown(axis), " must be None, an integer or a tuple of integers");
 }
 
 void reduction(py::module_& m, const char* name, Kernel<Reduce> KernelTable::* kernel, Reducing kind) {
@@ -56,10 +53,11 @@ void reduction(py::module_& m, const char* name, Kernel<Reduce> KernelTable::* k
       [=](const Array& x, const py::object& axis, bool keepdims, const OptionalArray& out, Threads threads) {
         Call call = make_call(name, threads);
         Result result(out);
-        eager::reduce(call, kernels().*kernel, kind, argument(call, "x", x), axes_of(call, axis), keepdims, result);
+        eager::reduce(call, kernels().*kernel, kind, argument(call, "x", x), axes_of(call, axis, kind), keepdims,
+                      result);
         return result.take();
       },
-      py::arg("x"), py::arg("axis") = py::none(), py::arg("keepdims") = false, FASTNN_OUT);
+      py::arg("x"), py::arg("axis") = py::none(), exact("keepdims") = false, FASTNN_OUT);
 }
 
 void softmax(py::module_& m, const char* name, Kernel<Rows> KernelTable::* kernel) {
@@ -71,7 +69,7 @@ void softmax(py::module_& m, const char* name, Kernel<Rows> KernelTable::* kerne
         eager::softmax(call, kernels().*kernel, nullptr, argument(call, "x", x), axis, result);
         return result.take();
       },
-      py::arg("x"), py::arg("axis") = -1, FASTNN_OUT);
+      py::arg("x"), exact("axis") = -1, FASTNN_OUT);
 }
 
 void softmax_backward(py::module_& m, const char* name, Kernel<Rows> KernelTable::* kernel) {
@@ -84,7 +82,7 @@ void softmax_backward(py::module_& m, const char* name, Kernel<Rows> KernelTable
         eager::softmax(call, kernels().*kernel, &upstream, argument(call, "y", y), axis, result);
         return result.take();
       },
-      py::arg("grad"), py::arg("y"), py::arg("axis") = -1, FASTNN_OUT);
+      py::arg("grad"), py::arg("y"), exact("axis") = -1, FASTNN_OUT);
 }
 
 }  // namespace
@@ -134,8 +132,8 @@ void bind_elementwise(py::module_& m) {
 
   m.def(
       "cast",
-      [](const Array& x, const py::object& dtype, const std::optional<std::vector<int64_t>>& shape,
-         const OptionalArray& out, Threads threads) {
+      [](const Array& x, const py::object& dtype, const std::optional<Shape>& shape, const OptionalArray& out,
+         Threads threads) {
         Call call = make_call("cast", threads);
         Argument from = argument(call, "x", x);
         Result result(out);
@@ -148,7 +146,7 @@ void bind_elementwise(py::module_& m) {
         return result.take();
       },
       py::arg("x"), py::kw_only(), py::arg("dtype") = py::none(), py::arg("shape") = py::none(),
-      py::arg("out") = py::none(), py::arg("num_threads") = py::none());
+      py::arg("out") = py::none(), exact("num_threads") = py::none());
 
   reduction(m, "sum", &KernelTable::sum, Reducing::sum);
   reduction(m, "mean", &KernelTable::mean, Reducing::mean);

@@ -47,7 +47,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
 
   m.def(
       "empty",
-      [](const std::vector<int64_t>& shape, const py::object& dtype) {
+      [](const Shape& shape, const py::object& dtype) {
         Call call = make_call("empty", std::nullopt);
         std::vector<int64_t> sides = shape_of(call, shape);
         return empty(call, dtype_of(call, dtype), static_cast<int>(sides.size()), sides.data());
@@ -57,9 +57,13 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("num_threads", num_threads, "Threads that a call uses when it does not say.");
   m.def(
       "set_num_threads",
-      [](int threads) {
+      [](const py::object& num_threads) {
+        std::optional<int> threads = exactly<int>(num_threads);
+        if (!threads)
+          raise<TypeError>("set_num_threads", "num_threads = ", shown(num_threads), " must be an integer from 1 to ",
+                           max_threads);
         make_call("set_num_threads", threads);
-        set_num_threads(threads);
+        set_num_threads(*threads);
       },
       py::arg("num_threads"), "Sets the threads that a call uses when it does not say.");
 }

@@ -51,23 +51,24 @@ class PyProgram {
     engine::Steps steps;
     if (count < 0) raise<ValueError>(call.op, "count = ", count, " must be at least 0");
     steps.count = count;
+    if (rows.has_value() != rows_to.has_value()) raise<ValueError>(call.op, "rows and rows_to need each other");
     if (rows_to) {
       View to = writable(call, "rows_to", *rows_to).view;
       View from = argument(call, "rows", *rows).view;
       if (from.dtype != DType::int64 || to.dtype != DType::int64 || !is_contiguous(from) || !is_contiguous(to) ||
-          count_of(from) != count * count_of(to))
+          count_of(from) != checked_multiply(call.op, count, count_of(to)))
         raise<ValueError>(call.op, "rows must be contiguous int64, ", count, " times rows_to");
       steps.rows = reinterpret_cast<const int64_t*>(from.data);
       steps.rows_to = reinterpret_cast<int64_t*>(to.data);
       steps.rows_each = count_of(to);
     }
-    for (Slot* slot : slots) {
+    for (Slot* slot : slots) {  // none is null: `exact` below lets no None through
       steps.slots.push_back(&slot->value);
     }
     if (values) {
       View from = argument(call, "values", *values).view;
       if (from.dtype != DType::float64 || !is_contiguous(from) ||
-          count_of(from) != count * static_cast<int64_t>(slots.size()))
+          count_of(from) != checked_multiply(call.op, count, static_cast<int64_t>(slots.size())))
         raise<ValueError>(call.op, "values must be contiguous float64, one for each step and slot");
       steps.values = reinterpret_cast<const double*>(from.data);
     } else if (!slots.empty()) {
@@ -134,14 +135,14 @@ void bind_program(py::module_& m) {
       .def("__repr__", [](const Slot& slot) { return "Slot(" + std::string(py::repr(py::float_(slot.value))) + ")"; });
 
   py::class_<PyProgram>(m, "Program", "Calls of kernels, kept to be run again and again without Python.")
-      .def(py::init<const std::vector<Array>&>(), py::arg("outputs"),
+      .def(py::init<const std::vector<Array>&>(), exact("outputs"),
            "`outputs` are arrays of one element each, read after every step.")
       .def("record", &PyProgram::record, py::arg("function"),
            "Calls `function` now; the kernels it calls are added instead of run, and their arrays kept. Slots stay the "
            "caller's to keep.")
       .def("call", &PyProgram::call, py::arg("function"), "Adds a Python function, called without arguments.")
-      .def("run", &PyProgram::run, py::arg("count"), py::arg("rows") = py::none(), py::arg("rows_to") = py::none(),
-           py::arg("slots") = std::vector<Slot*>(), py::arg("values") = py::none(),
+      .def("run", &PyProgram::run, exact("count"), py::arg("rows") = py::none(), py::arg("rows_to") = py::none(),
+           exact("slots") = std::vector<Slot*>(), py::arg("values") = py::none(),
            "Runs `count` steps. Before each, a slice of `rows` is copied to `rows_to`, and `slots` are set from a row "
            "of `values`. Returns the outputs, (count, outputs) float64.")
       .def("__len__", &PyProgram::nodes, "The number of kernels and functions.");

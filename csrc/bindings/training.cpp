@@ -4,23 +4,23 @@
 namespace fastnn::bindings {
 namespace {
 
-#define FASTNN_THREADS py::arg("num_threads") = py::none()
+#define FASTNN_THREADS exact("num_threads") = py::none()
 #define FASTNN_OUT py::arg("out") = py::none(), FASTNN_THREADS
 
 const Argument* pointer(const std::optional<Argument>& argument) { return argument ? &*argument : nullptr; }
 
 // The places of two results, where the caller gives them.
-using OptionalPair = std::optional<std::pair<Array, Array>>;
+using OptionalPair = std::optional<Pair>;
 OptionalArray first(const OptionalPair& pair) { return pair ? OptionalArray(pair->first) : std::nullopt; }
 OptionalArray second(const OptionalPair& pair) { return pair ? OptionalArray(pair->second) : std::nullopt; }
 
-const char* text(const std::optional<std::string>& value) { return value ? value->c_str() : nullptr; }
+const char* text(const std::optional<Name>& name) { return name ? name->text : nullptr; }
 
 void bind_products(py::module_& m) {
   m.def(
       "matmul",
       [](const Array& a, const Array& b, const OptionalArray& y, bool transpose_a, bool transpose_b, double alpha,
-         double beta, const std::optional<std::string>& backward, const OptionalArray& out, Threads threads) {
+         double beta, const std::optional<Name>& backward, const OptionalArray& out, Threads threads) {
         Call call = make_call("matmul", threads);
         Result result(out);
         std::optional<Argument> saved = optional_argument(call, "y", y);
@@ -28,13 +28,13 @@ void bind_products(py::module_& m) {
                       {transpose_a, transpose_b, alpha, beta, text(backward)}, result);
         return result.take();
       },
-      py::arg("a"), py::arg("b"), py::arg("y") = py::none(), py::kw_only(), py::arg("transpose_a") = false,
-      py::arg("transpose_b") = false, py::arg("alpha") = 1.0, py::arg("beta") = 0.0, py::arg("backward") = py::none(),
+      py::arg("a"), py::arg("b"), py::arg("y") = py::none(), py::kw_only(), exact("transpose_a") = false,
+      exact("transpose_b") = false, py::arg("alpha") = 1.0, py::arg("beta") = 0.0, py::arg("backward") = py::none(),
       FASTNN_OUT);
 
   m.def(
       "linear",
-      [](const Array& x, const Array& weight, const OptionalArray& bias, const std::optional<std::string>& activation,
+      [](const Array& x, const Array& weight, const OptionalArray& bias, const std::optional<Name>& activation,
          const OptionalArray& out, Threads threads) {
         Call call = make_call("linear", threads);
         Result result(out);
@@ -49,11 +49,11 @@ void bind_products(py::module_& m) {
 
 // The loss, and the gradient where asked for.
 void cross_entropy(const char* op, const Array& logits, const Array& target, const OptionalArray& weight,
-                   int64_t ignore_index, double label_smoothing, const std::string& reduction, Threads threads,
-                   Result& loss, Result* grad) {
+                   int64_t ignore_index, double label_smoothing, Name reduction, Threads threads, Result& loss,
+                   Result* grad) {
   Call call = make_call(op, threads);
   std::optional<Argument> w = optional_argument(call, "weight", weight);
-  eager::CrossEntropyOptions options{ignore_index, label_smoothing, reduction.c_str()};
+  eager::CrossEntropyOptions options{ignore_index, label_smoothing, reduction.text};
   Argument x = argument(call, "logits", logits);
   if (holds_integers(target)) {
     Integers labels = integers(call, "target", target);
@@ -71,52 +71,52 @@ void bind_losses(py::module_& m) {
   m.def(
       "cross_entropy",
       [](const Array& logits, const Array& target, const OptionalArray& weight, int64_t ignore_index,
-         double label_smoothing, const std::string& reduction, const OptionalArray& out, Threads threads) {
+         double label_smoothing, Name reduction, const OptionalArray& out, Threads threads) {
         Result loss(out);
         cross_entropy("cross_entropy", logits, target, weight, ignore_index, label_smoothing, reduction, threads, loss,
                       nullptr);
         return loss.take();
       },
-      py::arg("logits"), py::arg("target"), py::arg("weight") = py::none(), py::kw_only(),
-      py::arg("ignore_index") = -100, py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_OUT);
+      py::arg("logits"), py::arg("target"), py::arg("weight") = py::none(), py::kw_only(), exact("ignore_index") = -100,
+      py::arg("label_smoothing") = 0.0, py::arg("reduction") = Name{"mean"}, FASTNN_OUT);
 
   m.def(
       "cross_entropy_with_grad",
       [](const Array& logits, const Array& target, const OptionalArray& weight, int64_t ignore_index,
-         double label_smoothing, const std::string& reduction, const OptionalPair& out, Threads threads) {
+         double label_smoothing, Name reduction, const OptionalPair& out, Threads threads) {
         Result loss(first(out)), grad(second(out));
         cross_entropy("cross_entropy", logits, target, weight, ignore_index, label_smoothing, reduction, threads, loss,
                       &grad);
         return py::make_tuple(loss.take(), grad.take());
       },
-      py::arg("logits"), py::arg("target"), py::arg("weight") = py::none(), py::kw_only(),
-      py::arg("ignore_index") = -100, py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", FASTNN_OUT);
+      py::arg("logits"), py::arg("target"), py::arg("weight") = py::none(), py::kw_only(), exact("ignore_index") = -100,
+      py::arg("label_smoothing") = 0.0, py::arg("reduction") = Name{"mean"}, FASTNN_OUT);
 
   m.def(
       "mse_loss",
-      [](const Array& prediction, const Array& target, bool half, const std::string& reduction,
-         const OptionalArray& out, Threads threads) {
+      [](const Array& prediction, const Array& target, bool half, Name reduction, const OptionalArray& out,
+         Threads threads) {
         Call call = make_call("mse_loss", threads);
         Result loss(out);
         eager::mse_loss(call, argument(call, "prediction", prediction), argument(call, "target", target), half,
-                        reduction.c_str(), loss, nullptr);
+                        reduction.text, loss, nullptr);
         return loss.take();
       },
-      py::arg("prediction"), py::arg("target"), py::kw_only(), py::arg("half") = false, py::arg("reduction") = "mean",
-      FASTNN_OUT);
+      py::arg("prediction"), py::arg("target"), py::kw_only(), exact("half") = false,
+      py::arg("reduction") = Name{"mean"}, FASTNN_OUT);
 
   m.def(
       "mse_loss_with_grad",
-      [](const Array& prediction, const Array& target, bool half, const std::string& reduction, const OptionalPair& out,
+      [](const Array& prediction, const Array& target, bool half, Name reduction, const OptionalPair& out,
          Threads threads) {
         Call call = make_call("mse_loss", threads);
         Result loss(first(out)), grad(second(out));
         eager::mse_loss(call, argument(call, "prediction", prediction), argument(call, "target", target), half,
-                        reduction.c_str(), loss, &grad);
+                        reduction.text, loss, &grad);
         return py::make_tuple(loss.take(), grad.take());
       },
-      py::arg("prediction"), py::arg("target"), py::kw_only(), py::arg("half") = false, py::arg("reduction") = "mean",
-      FASTNN_OUT);
+      py::arg("prediction"), py::arg("target"), py::kw_only(), exact("half") = false,
+      py::arg("reduction") = Name{"mean"}, FASTNN_OUT);
 
   m.def(
       "accuracy",
@@ -141,7 +141,7 @@ void bind_updates(py::module_& m) {
                           {lr, momentum, dampening, weight_decay, nesterov});
       },
       py::arg("param"), py::arg("grad"), py::arg("velocity") = py::none(), py::kw_only(), py::arg("lr"),
-      py::arg("momentum") = 0.0, py::arg("dampening") = 0.0, py::arg("weight_decay") = 0.0, py::arg("nesterov") = false,
+      py::arg("momentum") = 0.0, py::arg("dampening") = 0.0, py::arg("weight_decay") = 0.0, exact("nesterov") = false,
       FASTNN_THREADS);
 
   m.def(
@@ -157,8 +157,8 @@ void bind_updates(py::module_& m) {
                                  {lr, momentum, dampening, weight_decay, nesterov});
       },
       py::arg("param"), py::arg("a"), py::arg("b"), py::arg("velocity") = py::none(), py::kw_only(),
-      py::arg("transpose_a") = false, py::arg("transpose_b") = false, py::arg("lr"), py::arg("momentum") = 0.0,
-      py::arg("dampening") = 0.0, py::arg("weight_decay") = 0.0, py::arg("nesterov") = false, FASTNN_THREADS);
+      exact("transpose_a") = false, exact("transpose_b") = false, py::arg("lr"), py::arg("momentum") = 0.0,
+      py::arg("dampening") = 0.0, py::arg("weight_decay") = 0.0, exact("nesterov") = false, FASTNN_THREADS);
 
   m.def(
       "adam_update",
@@ -172,7 +172,7 @@ void bind_updates(py::module_& m) {
       },
       py::arg("param"), py::arg("grad"), py::arg("exp_avg"), py::arg("exp_avg_sq"), py::kw_only(), py::arg("lr"),
       py::arg("correction1"), py::arg("correction2"), py::arg("beta1") = 0.9, py::arg("beta2") = 0.999,
-      py::arg("eps") = 1e-8, py::arg("weight_decay") = 0.0, py::arg("decoupled") = false, FASTNN_THREADS);
+      py::arg("eps") = 1e-8, py::arg("weight_decay") = 0.0, exact("decoupled") = false, FASTNN_THREADS);
 }
 
 void bind_indexing(py::module_& m) {
@@ -198,7 +198,7 @@ void bind_indexing(py::module_& m) {
         eager::scatter_add(call, argument(call, "grad", grad), integers(call, "indices", indices), num_rows, result);
         return result.take();
       },
-      py::arg("grad"), py::arg("indices"), py::kw_only(), py::arg("num_rows"), FASTNN_OUT);
+      py::arg("grad"), py::arg("indices"), py::kw_only(), exact("num_rows"), FASTNN_OUT);
 
   m.def(
       "pick",
@@ -213,12 +213,14 @@ void bind_indexing(py::module_& m) {
 
   m.def(
       "pick_backward",
-      [](const Array& grad, const Array& rows, const Array& columns, const std::pair<int64_t, int64_t>& shape,
-         const OptionalArray& out, Threads threads) {
+      [](const Array& grad, const Array& rows, const Array& columns, const Shape& shape, const OptionalArray& out,
+         Threads threads) {
         Call call = make_call("pick_backward", threads);
         Result result(out);
+        std::vector<int64_t> sides = shape_of(call, shape);
+        if (sides.size() != 2) raise<ValueError>(call.op, "shape has ", sides.size(), " dimensions, not 2");
         eager::pick_backward(call, argument(call, "grad", grad), integers(call, "rows", rows),
-                             integers(call, "columns", columns), shape.first, shape.second, result);
+                             integers(call, "columns", columns), sides[0], sides[1], result);
         return result.take();
       },
       py::arg("grad"), py::arg("rows"), py::arg("columns"), py::kw_only(), py::arg("shape"), FASTNN_OUT);
@@ -231,15 +233,15 @@ void bind_indexing(py::module_& m) {
         eager::one_hot(call, integers(call, "labels", labels), num_classes, dtype_of(call, dtype), result);
         return result.take();
       },
-      py::arg("labels"), py::arg("num_classes"), py::kw_only(), py::arg("dtype") = "float32", FASTNN_OUT);
+      py::arg("labels"), exact("num_classes"), py::kw_only(), py::arg("dtype") = "float32", FASTNN_OUT);
 }
 
 void bind_random(py::module_& m) {
   auto random = [&m](const char* name, const char* first, const char* second, decltype(eager::uniform)* entry) {
     m.def(
         name,
-        [=](const std::vector<int64_t>& shape, double first_value, double second_value, uint64_t seed, uint32_t purpose,
-            Number step, uint32_t ordinal, const py::object& dtype, const OptionalArray& out, Threads threads) {
+        [=](const Shape& shape, double first_value, double second_value, uint64_t seed, uint32_t purpose, Number step,
+            uint32_t ordinal, const py::object& dtype, const OptionalArray& out, Threads threads) {
           Call call = make_call(name, threads);
           Result result(out);
           std::vector<int64_t> sides = shape_of(call, shape);
@@ -247,8 +249,8 @@ void bind_random(py::module_& m) {
                 {seed, purpose, step, ordinal}, result);
           return result.take();
         },
-        py::arg("shape"), py::kw_only(), py::arg(first) = 0.0, py::arg(second) = 1.0, py::arg("seed"),
-        py::arg("purpose") = 0, py::arg("step") = Number{0}, py::arg("ordinal") = 0, py::arg("dtype") = "float32",
+        py::arg("shape"), py::kw_only(), py::arg(first) = 0.0, py::arg(second) = 1.0, exact("seed"),
+        exact("purpose") = 0, py::arg("step") = Number{0}, exact("ordinal") = 0, py::arg("dtype") = "float32",
         FASTNN_OUT);
   };
   random("uniform", "low", "high", eager::uniform);
@@ -263,8 +265,8 @@ void bind_random(py::module_& m) {
         eager::dropout(call, argument(call, "x", x), p, {seed, purpose, step, ordinal}, result);
         return result.take();
       },
-      py::arg("x"), py::kw_only(), py::arg("p"), py::arg("seed"), py::arg("purpose") = 2, py::arg("step") = Number{0},
-      py::arg("ordinal") = 0, FASTNN_OUT);
+      py::arg("x"), py::kw_only(), py::arg("p"), exact("seed"), exact("purpose") = 2, py::arg("step") = Number{0},
+      exact("ordinal") = 0, FASTNN_OUT);
 
   m.def(
       "permutation",
@@ -274,7 +276,7 @@ void bind_random(py::module_& m) {
         eager::permutation(call, n, seed, epoch, result);
         return result.take();
       },
-      py::arg("n"), py::kw_only(), py::arg("seed"), py::arg("epoch") = 0, FASTNN_OUT);
+      exact("n"), py::kw_only(), exact("seed"), exact("epoch") = 0, FASTNN_OUT);
 }
 
 }  // namespace
