@@ -1,4 +1,4 @@
-"""The command `fastnn`: train, export, measure, look at the machine, fetch data. A file for each command."""
+"""The command `fastnn`: train, predict, export, measure, look at the machine, fetch data. A file for each command."""
 
 import argparse
 import sys
@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 import fastnn as fn
 
-from . import bench, data, export, info, train
+from . import bench, data, evaluate, export, info, predict, train
 
 _EXAMPLES = """examples:
   fastnn train fashion-mnist --epochs 10 --out runs/mlp       weights, history and pictures in runs/mlp
+  fastnn train flowers.csv --target species                   the same from a file
+  fastnn predict MODEL new.csv --out answers.csv              predictions for the rows of a file
+  fastnn evaluate MODEL flowers.csv --target species          loss and accuracy, or squared error and R²
   fastnn export runs/mlp/model.safetensors mlp.onnx           the model for onnxruntime, its preprocessing included
   fastnn bench                                                speed of kernels and training steps on this machine
   fastnn info                                                 version, instruction set, threads, CUDA, data found
@@ -55,6 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fastnn {fn.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (train, export, bench, info, data):
+    for command in (train, predict, evaluate, export, bench, info, data):
         command.add(commands, common)
     return parser
