@@ -30,7 +30,7 @@ ROWS = [
     {"nn", "optim"},
     {"data", "utils"},
     {"models", "description", "checkpoint", "loading", "least_squares", "metrics"},
-    {"history", "callbacks", "execution", "resume", "trainer"},
+    {"history", "callbacks", "divergence", "execution", "progress", "resume", "snapshot", "trainer"},
     {"__init__"},
     {"integrations"},
     {"cli", "_bench", "__main__"},
