@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import kernels
+from . import _core
 from .dispatch import Array
 
 
@@ -12,7 +12,7 @@ def mean_squared_error(y: Array, predicted: Array) -> float:
     >>> mean_squared_error(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     2.0
     """
-    return float(kernels.mean(_errors(y, predicted) ** 2))
+    return float(_core.mean(_errors(y, predicted) ** 2))
 
 
 def r2_score(y: Array, predicted: Array) -> float:
@@ -24,9 +24,9 @@ def r2_score(y: Array, predicted: Array) -> float:
     >>> r2_score(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 2.0]))
     0.5
     """
-    errors, deviations = _errors(y, predicted), y.astype(np.float64) - kernels.mean(y.astype(np.float64), axis=0)
+    errors, deviations = _errors(y, predicted), y.astype(np.float64) - _core.mean(y.astype(np.float64), axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        unexplained = kernels.sum(errors**2, axis=0) / kernels.sum(deviations**2, axis=0)
+        unexplained = _core.sum(errors**2, axis=0) / _core.sum(deviations**2, axis=0)
     return float(np.mean(np.where(np.isfinite(unexplained), 1 - unexplained, np.nan)))
 
 

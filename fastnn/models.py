@@ -15,6 +15,7 @@ from .data.loader import Column, is_plain
 from .dispatch import Array, wrap
 from .least_squares import examples, least_squares
 from .metrics import mean_squared_error, r2_score
+from .summary import Summary, summarize
 from .tensor import Tensor
 
 Batch = Sequence[Any]
@@ -173,6 +174,22 @@ class Model(nn.Module):
             )
         column = Column(wrap(np.require(rows, None, ["C", "A"])), self._uint8_divisor, dtype.name)
         return column.take(wrap(np.arange(len(rows))))
+
+    def summary(self, X_shape: Sequence[int] | None = None) -> Summary:
+        """A table of the layers: shapes, parameters and operations on a batch of shape `X_shape`.
+
+        None means one row of the training data, or of the first linear layer; ValueError without either. The model
+        stays as it is, lazy layers too.
+
+        >>> print(SoftmaxRegression(num_outputs=10, lr=0.1).summary((256, 1, 28, 28)))
+        SoftmaxRegression on X (256, 1, 28, 28): 7,850 parameters, 4.014 MFLOP forward
+        layer  kind     gives       parameters  MFLOP
+        net.0  Flatten  (256, 784)           0  0.000
+        net.1  Linear   (256, 10)        7,850  4.014
+        """
+        if X_shape is None and self._input_shape is not None:
+            X_shape = (1, *self._input_shape)
+        return summarize(self, X_shape)
 
     # ---- files ----------------------------------------------------------------------------------------------------
 

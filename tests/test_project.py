@@ -29,7 +29,7 @@ ROWS = [
     {"plot"},
     {"nn", "optim"},
     {"data", "utils"},
-    {"models", "description", "checkpoint", "loading", "least_squares", "metrics"},
+    {"models", "description", "checkpoint", "loading", "least_squares", "metrics", "summary"},
     {"history", "callbacks", "divergence", "execution", "progress", "resume", "snapshot", "trainer"},
     {"__init__"},
     {"integrations"},

@@ -4,7 +4,6 @@ import csv
 import importlib
 import importlib.util
 import os
-import zipfile
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -87,6 +86,8 @@ def _read_file(path: str) -> Table:
 
 
 def _load_npz(path: str) -> dict[str, Array]:
+    import zipfile
+
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import kernels
+from fastnn import _core
 from fastnn.dispatch import Array
 from fastnn.random import check_seed
 
@@ -140,10 +140,10 @@ def _scaling(name: str, numbers: Array) -> tuple[float, float]:
     """Mean and standard deviation of a column; the only number and 1 where there is no other."""
     if (numbers == numbers[0]).all():
         return float(numbers[0]), 1.0
-    mean = float(kernels.mean(numbers))
+    mean = float(_core.mean(numbers))
     with np.errstate(over="ignore"):
         deviations = numbers - mean
     largest = float(np.abs(deviations).max())  # whose square may be out of range
     if not math.isfinite(largest):
         raise ValueError(f"[TableData] {name} has numbers too large to be standardised")
-    return mean, largest * math.sqrt(float(kernels.mean((deviations / largest) ** 2)))
+    return mean, largest * math.sqrt(float(_core.mean((deviations / largest) ** 2)))
