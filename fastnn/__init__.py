@@ -19,7 +19,7 @@ import numpy as np
 from . import _core, autograd, data, functional, nn, optim
 from ._core import num_threads, set_num_threads
 from .autograd import no_grad
-from .data import ArrayData, DataLoader, DataModule, FashionMNIST, SyntheticRegression
+from .data import ArrayData, DataLoader, DataModule, FashionMNIST, SyntheticRegression, TableData
 from .functional import (
     abs,
     amax,
@@ -69,7 +69,8 @@ from .functional import (
     zeros_like,
 )
 from .history import History
-from .models import MLP, Classifier, LinearRegression, Model, SoftmaxRegression, load
+from .loading import load
+from .models import MLP, Classifier, LinearRegression, MLPRegression, Model, SoftmaxRegression
 from .random import manual_seed
 from .tensor import Tensor, from_dlpack
 from .trainer import Trainer
@@ -116,9 +117,11 @@ __all__ = [
     "FashionMNIST",
     "History",
     "LinearRegression",
+    "MLPRegression",
     "Model",
     "SoftmaxRegression",
     "SyntheticRegression",
+    "TableData",
     "Tensor",
     "Trainer",
     "abs",

@@ -1,9 +1,13 @@
 """Callbacks: what to do beside training, told at the start and the end of steps, epochs and the whole."""
 
 import math
+import os
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import checkpoint, optim
+from .snapshot import Snapshot
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -33,71 +37,138 @@ class Callback:
         """After the last epoch, unless an exception ended training."""
 
 
-def _best(values: list[float], mode: str) -> int:
-    """Where the best value stands (the first, among equal ones); -1 when all are NaN."""
-    finite = [i for i, value in enumerate(values) if not math.isnan(value)]
-    return (min if mode == "min" else max)(finite, key=lambda i: values[i], default=-1)
+class _Monitor(Callback):
+    """What callbacks share that watch a measurement: its name, whether less or more is better, and by how much."""
+
+    def __init__(self, monitor: str, mode: str | None, min_delta: float = 0.0) -> None:
+        if mode not in (None, "min", "max"):
+            raise ValueError(f"[{type(self).__name__}] mode = {mode!r} must be 'min' or 'max'")
+        if not 0 <= min_delta < math.inf:
+            raise ValueError(f"[{type(self).__name__}] min_delta = {min_delta} must be a finite number of at least 0")
+        self.monitor, self.min_delta = monitor, min_delta
+        self.mode = mode or ("max" if monitor.endswith("acc") else "min")
+
+    def _best(self, state: "Trainer") -> int:
+        """Where in the history the latest improvement stands, counted from 0; -1 where all is NaN."""
+        if self.monitor not in state.history:
+            raise ValueError(
+                f"[{type(self).__name__}] monitor = {self.monitor!r} was not measured: "
+                f"the history has {', '.join(state.history)}"
+            )
+        best, at = math.nan, -1
+        for i, value in enumerate(state.history[self.monitor]):
+            gain = best - value if self.mode == "min" else value - best
+            if gain > self.min_delta or (math.isnan(best) and not math.isnan(value)):
+                best, at = value, i
+        return at
+
+    def _epochs_since(self, epoch: int, state: "Trainer") -> int:
+        return state.history.epochs - 1 - epoch
 
 
-def _mode(name: str, monitor: str, mode: str | None) -> str:
-    """Less is better, but for accuracies."""
-    if mode not in (None, "min", "max"):
-        raise ValueError(f"[{name}] mode = {mode!r} must be 'min' or 'max'")
-    return mode or ("max" if monitor.endswith("acc") else "min")
+class EarlyStopping(_Monitor):
+    """Ends training when `monitor` has not improved by more than `min_delta` for `patience` epochs.
 
-
-def _monitored(name: str, monitor: str, state: "Trainer") -> list[float]:
-    if monitor not in state.history:
-        raise ValueError(f"[{name}] monitor = {monitor!r} was not measured: the history has {', '.join(state.history)}")
-    return state.history[monitor]
-
-
-class EarlyStopping(Callback):
-    """Ends training when `monitor` has not improved for `patience` epochs.
-
-    `mode` is "min" or "max"; None means "max" for a name ending in "acc", else "min".
+    `mode` is "min" or "max"; None means "max" for a name ending in "acc", else "min". With `restore_best` the model has
+    the weights of its best epoch after training, also where that was not ended here; a warning tells where these
+    were of an earlier run that is gone on with, and so are not known.
 
     >>> EarlyStopping("val_acc", patience=3).mode
     'max'
     """
 
-    def __init__(self, monitor: str = "val_loss", patience: int = 5, mode: str | None = None) -> None:
-        self.monitor, self.patience, self.mode = monitor, patience, _mode("EarlyStopping", monitor, mode)
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 5,
+        mode: str | None = None,
+        min_delta: float = 0.0,
+        restore_best: bool = False,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        self.patience, self.restore_best = patience, restore_best
+        self._snapshot: Snapshot | None = None
 
     def on_fit_start(self, state: "Trainer") -> None:
+        self._snapshot = None
         if state.history.epochs:  # resumed, maybe from the epoch that ended training
             self.on_epoch_end(state)
 
     def on_epoch_end(self, state: "Trainer") -> None:
-        values = _monitored("EarlyStopping", self.monitor, state)
-        if len(values) - 1 - _best(values, self.mode) >= self.patience:
+        since = self._epochs_since(self._best(state), state)
+        if self.restore_best and since == 0:
+            self._snapshot = Snapshot(state.model)
+        if since >= self.patience:
             state.should_stop = True
 
+    def on_fit_end(self, state: "Trainer") -> None:
+        if self._snapshot is not None:
+            self._snapshot.restore()
+            self._snapshot = None
+        elif self.restore_best and state.history.epochs and (best := self._best(state)) >= 0:
+            warnings.warn(
+                f"[EarlyStopping] restore_best: the best was epoch {best + 1}, of an earlier run; the model keeps its "
+                "weights. ModelCheckpoint would have the best in a file",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
-class ModelCheckpoint(Callback):
-    """Saves the model to `path` whenever `monitor` is the best so far; `mode` as for EarlyStopping.
+
+class ModelCheckpoint(_Monitor):
+    """Saves the model to `path` whenever `monitor` is the best so far, or after every `every_n_epochs`.
+
+    `mode` is as for EarlyStopping. `path` may hold fields, ``"{epoch:03}-{val_loss:.4f}.safetensors"``: epochs done and
+    measurements of the latest; then each file stays. Folders are made.
 
     >>> ModelCheckpoint("best.safetensors").mode
     'min'
     """
 
-    def __init__(self, path: checkpoint.Path, monitor: str = "val_loss", mode: str | None = None) -> None:
-        self.path, self.monitor, self.mode = path, monitor, _mode("ModelCheckpoint", monitor, mode)
+    def __init__(
+        self,
+        path: checkpoint.Path,
+        monitor: str = "val_loss",
+        mode: str | None = None,
+        every_n_epochs: int | None = None,
+    ) -> None:
+        super().__init__(monitor, mode)
+        if every_n_epochs is not None and every_n_epochs < 1:
+            raise ValueError(f"[ModelCheckpoint] every_n_epochs = {every_n_epochs} must be at least 1")
+        self.path, self.every_n_epochs = os.fspath(path), every_n_epochs
 
     def on_epoch_end(self, state: "Trainer") -> None:
-        values = _monitored("ModelCheckpoint", self.monitor, state)
-        if _best(values, self.mode) == len(values) - 1:
-            state.model.save(self.path)
+        if self.every_n_epochs is not None:
+            is_due = state.epoch % self.every_n_epochs == 0
+        else:
+            is_due = self._epochs_since(self._best(state), state) == 0
+        if is_due:
+            state.model.save(_in_a_folder(self._name(state)))
+
+    def _name(self, state: "Trainer") -> str:
+        fields = {name: values[-1] for name, values in state.history.items()}
+        try:
+            return self.path.format(epoch=state.epoch, **fields)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                f"[ModelCheckpoint] path = {self.path!r} has a field that cannot be filled in, {error}: "
+                f"use epoch, {', '.join(fields)}"
+            ) from None
 
 
 class CSVLogger(Callback):
-    """Writes the history to `path` after every epoch."""
+    """Writes the history to `path` after every epoch, whole each time; folders are made."""
 
     def __init__(self, path: checkpoint.Path) -> None:
         self.path = path
 
     def on_epoch_end(self, state: "Trainer") -> None:
-        state.history.to_csv(self.path)
+        state.history.to_csv(_in_a_folder(self.path))
+
+
+def _in_a_folder(path: checkpoint.Path) -> Path:
+    """`path`, in a folder that is there."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return Path(path)
 
 
 class LearningRateScheduler(Callback):
@@ -118,3 +189,40 @@ class LearningRateScheduler(Callback):
     def on_epoch_start(self, state: "Trainer") -> None:
         for group in state.optim.param_groups:
             group["lr"] = self.schedule if self.interval == "step" else float(self.schedule(state.epoch))
+
+
+class ReduceLROnPlateau(_Monitor):
+    """Multiplies the learning rate by `factor` when `monitor` has not improved for `patience` epochs, down to `min_lr`.
+
+    `mode` and `min_delta` are as for EarlyStopping. After a reduction, and after a run was gone on with, the epochs are
+    counted from the last one in the history. Raises TypeError for an optimizer whose learning rate is a schedule.
+
+    >>> ReduceLROnPlateau(factor=0.5).patience
+    10
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        mode: str | None = None,
+        min_delta: float = 0.0,
+        min_lr: float = 0.0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        if not 0 < factor < 1:
+            raise ValueError(f"[ReduceLROnPlateau] factor = {factor} must be between 0 and 1")
+        self.factor, self.patience, self.min_lr = factor, patience, min_lr
+
+    def on_fit_start(self, state: "Trainer") -> None:
+        if any(callable(group["lr"]) for group in state.optim.param_groups):
+            raise TypeError("[ReduceLROnPlateau] the learning rate is a schedule: give the optimizer a number")
+
+    def on_epoch_end(self, state: "Trainer") -> None:
+        rates = state.history["lr"]
+        reduced = max((i for i in range(len(rates) - 1) if rates[i + 1] < rates[i]), default=-1)
+        if self._epochs_since(max(self._best(state), reduced), state) < self.patience:
+            return
+        for group in state.optim.param_groups:
+            group["lr"] = max(self.min_lr, group["lr"] * self.factor)

@@ -72,6 +72,14 @@ def is_schedule(value: Any) -> bool:
     return _SCHEDULES.get(type(value).__name__) is type(value)
 
 
+def learning_rate(model: Any) -> Any:
+    """A model's `lr`; of a schedule that is not fastnn's, which no file can hold, its current value."""
+    if not callable(model.lr) or is_schedule(model.lr):
+        return model.lr
+    optimizer = getattr(model.trainer, "optim", None)
+    return optimizer.lr if isinstance(optimizer, optim.Optimizer) else model.lr(0)
+
+
 def restored(described: dict[str, Any]) -> dict[str, Any]:
     """Arguments from what `arguments` gave; warns of those that were left out, for which defaults have to do."""
     given = {}

@@ -100,13 +100,26 @@ class History(Mapping[str, list[float]]):
             raise ValueError(f"[History] every column must have {history.epochs} epochs")
         return history
 
+    def _rows(self) -> list[list[str]]:
+        """The names and, in four digits, the values of each epoch."""
+        epochs = ([str(i + 1), *(f"{column[i]:.4g}" for column in self._columns.values())] for i in range(self.epochs))
+        return [["epoch", *self._columns], *epochs]
+
     def __repr__(self) -> str:
-        rows = [["epoch", *self._columns]]
-        for i in range(self.epochs):
-            rows.append([str(i + 1), *(f"{column[i]:.4g}" for column in self._columns.values())])
+        rows = self._rows()
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         return "\n".join([f"History of {self.epochs} epochs, seed {self.seed}", *(table if self.epochs else [])])
+
+    def _repr_html_(self) -> str:
+        """The table as notebooks show it."""
+        from html import escape
+
+        names, *epochs = self._rows()
+        head = "".join(f"<th>{escape(name)}</th>" for name in names)
+        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in epochs)
+        caption = f"History of {self.epochs} epochs, seed {self.seed}"
+        return f"<table><caption>{caption}</caption><tr>{head}</tr>{body}</table>"
 
 
 class Meter:

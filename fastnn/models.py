@@ -1,5 +1,6 @@
 """Models: a network with its loss, its optimizer and its predictions (D2L's Module), and the lecture's three."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -8,13 +9,17 @@ import numpy as np
 from . import _core, checkpoint, description, nn, optim
 from . import functional as F
 from .autograd import no_grad
-from .data import ArrayData, DataLoader
+from .data import Schema
+from .data.labels import class_indices
 from .data.loader import Column, is_plain
 from .dispatch import Array, wrap
+from .least_squares import examples, least_squares
+from .metrics import mean_squared_error, r2_score
+from .summary import Summary, summarize
 from .tensor import Tensor
 
 Batch = Sequence[Any]
-_FORMAT = 1  # of the metadata in files; a greater number is from the future
+FORMAT = 1  # of the metadata in files; a greater number is from the future
 
 
 class Model(nn.Module):
@@ -23,7 +28,7 @@ class Model(nn.Module):
     Everything may be overridden: `forward`, `training_step`, `validation_step`, `configure_optimizers`. Parameters may
     be plain Tensors that require a gradient. `classifies` says whether `predict` gives classes; a model whose targets
     are labels finds out by itself in its first step. `class_names` are those of the training data, where it has
-    `classes`.
+    `classes`; `schema` is what a model that was trained on TableData knows of the columns.
 
     >>> class Line(Model):
     ...     def __init__(self, lr):
@@ -41,6 +46,7 @@ class Model(nn.Module):
     trainer: Any = None
     classifies = False
     class_names: Sequence[str] | None = None
+    schema: Schema | None = None
     _arguments: dict[str, Any] | None
     _target_ndim: int | None = None  # of the targets as they were given: predictions have as many dimensions
     _uint8_divisor: float | None = None  # how images were scaled in training
@@ -102,11 +108,14 @@ class Model(nn.Module):
 
         `X` is an array, a frame or a Tensor of numbers, and becomes the dtype of the parameters. uint8 is scaled as in
         training (images by 1/255); TypeError where the model saw no uint8 then. At most `batch_size` rows are computed
-        at a time.
+        at a time. A model with a `schema` also takes what `fastnn.data.read_table` does, a file for instance; it scales
+        the inputs, gives values in their own units (float64), and raises ValueError for other columns than its own.
         """
         if self.classifies:
             return self._outputs(X, batch_size, lambda logits: logits.argmax(1))
         values = self._outputs(X, batch_size, lambda values: values)
+        if self.schema is not None:
+            values = self.schema.values(values)
         return values[:, 0] if self._target_ndim == 1 and values.shape[1:] == (1,) else values
 
     def predict_proba(self, X: Any, batch_size: int = 1024) -> Array:
@@ -115,9 +124,28 @@ class Model(nn.Module):
             raise TypeError(f"[predict_proba] {type(self).__name__} gives values, not classes: use predict")
         return self._outputs(X, batch_size, lambda logits: F.softmax(logits, 1))
 
+    def evaluate(self, X: Any, y: Any, batch_size: int = 1024) -> dict[str, float]:
+        """How good predictions for `X` are: "loss" and "accuracy", or for regression "mse" and "r2".
+
+        `X` is as for `predict`; `y` (n,) are class indices, or for a model with a `schema` labels by name, or values in
+        the shape of the predictions. R² is NaN where `y` does not vary. Raises ValueError for labels that are no class,
+        and for lengths that differ.
+        """
+        targets = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
+        if not self.classifies:
+            predicted = self.predict(X, batch_size)
+            return {"mse": mean_squared_error(targets, predicted), "r2": r2_score(targets, predicted)}
+        if self.schema is not None:
+            targets = class_indices(targets, self.class_names or ())
+        logits = self._outputs(X, batch_size, lambda logits: logits)
+        loss = self.loss(F.tensor(logits), F.tensor(targets))
+        return {"loss": loss.item(), "accuracy": float(np.mean(logits.argmax(1) == targets))}
+
     def _outputs(self, X: Any, batch_size: int, finish: Callable[[Tensor], Tensor]) -> Array:
         if batch_size < 1:
             raise ValueError(f"[predict] batch_size = {batch_size} must be at least 1")
+        if self.schema is not None:
+            X = self.schema.inputs(X)
         array = X._array if isinstance(X, Tensor) else np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"[predict] X is {array.dtype}: numbers are needed")
@@ -147,20 +175,36 @@ class Model(nn.Module):
         column = Column(wrap(np.require(rows, None, ["C", "A"])), self._uint8_divisor, dtype.name)
         return column.take(wrap(np.arange(len(rows))))
 
+    def summary(self, X_shape: Sequence[int] | None = None) -> Summary:
+        """A table of the layers: shapes, parameters and operations on a batch of shape `X_shape`.
+
+        None means one row of the training data, or of the first linear layer; ValueError without either. The model
+        stays as it is, lazy layers too.
+
+        >>> print(SoftmaxRegression(num_outputs=10, lr=0.1).summary((256, 1, 28, 28)))
+        SoftmaxRegression on X (256, 1, 28, 28): 7,850 parameters, 4.014 MFLOP forward
+        layer  kind     gives       parameters  MFLOP
+        net.0  Flatten  (256, 784)           0  0.000
+        net.1  Linear   (256, 10)        7,850  4.014
+        """
+        if X_shape is None and self._input_shape is not None:
+            X_shape = (1, *self._input_shape)
+        return summarize(self, X_shape)
+
     # ---- files ----------------------------------------------------------------------------------------------------
 
     def describe(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """What `save` writes: arrays, and metadata that `fastnn.load` makes the model from."""
         arguments = self._arguments
         if arguments and "lr" in arguments and hasattr(self, "lr"):  # it may have been changed since
-            arguments = {**arguments, "lr": description.plain(self._rate())}
+            arguments = {**arguments, "lr": description.plain(description.learning_rate(self))}
         arrays = {name: value.numpy() for name, value in self.state_dict().items()}
         whole = type(self).forward is Model.forward and all(name.startswith("net.") for name in arrays)
         metadata = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "version": _core.config()["version"],
             "class": type(self).__name__,
-            "builtin": _BUILTIN.get(type(self).__name__) is type(self),
+            "builtin": type(self).__module__ == __name__,
             "arguments": arguments,
             "net": description.network(self.net) if whole else None,
             "classifies": self.classifies,
@@ -168,15 +212,9 @@ class Model(nn.Module):
             "target_ndim": self._target_ndim,
             "uint8_divisor": self._uint8_divisor,
             "input_shape": self._input_shape,
+            "schema": None if self.schema is None else dataclasses.asdict(self.schema),
         }
         return arrays, metadata
-
-    def _rate(self) -> Any:
-        """The learning rate; of a schedule that is not fastnn's, which no file can hold, its current value."""
-        if not callable(self.lr) or description.is_schedule(self.lr):
-            return self.lr
-        optimizer = getattr(self.trainer, "optim", None)
-        return optimizer.lr if isinstance(optimizer, optim.Optimizer) else self.lr(0)
 
     def save(self, path: checkpoint.Path) -> None:
         """Write the weights, and what `fastnn.load` needs, to a safetensors file; it appears whole or not at all.
@@ -199,17 +237,19 @@ class Model(nn.Module):
         is_shape = isinstance(shape, list | None) and all(isinstance(n, int) and n >= 0 for n in shape or ())
         if not (isinstance(target_ndim, int | None) and isinstance(divisor, float | None) and is_shape):
             raise ValueError(f"[load] metadata has {', '.join(f'{name} {value!r}' for name, value in known.items())}")
+        saved = (metadata or {}).get("schema")
+        schema = None if saved is None else Schema.from_dict(saved)
         self.load_state_dict({name: array for name, array in arrays.items() if not name.startswith("optimizer/")})
         if metadata is not None:
             self.classifies = bool(metadata.get("classifies"))
             self.class_names = description.texts(metadata.get("class_names"))
-            self._target_ndim, self._uint8_divisor = target_ndim, divisor
+            self._target_ndim, self._uint8_divisor, self.schema = target_ndim, divisor, schema
             self._input_shape = None if shape is None else tuple(shape)
         return self
 
     def _remember(self, data: Any, loader: Any) -> None:
         """Keep what predictions and files need of the training data; `loader` None: batches are made elsewhere."""
-        self._target_ndim = getattr(data, "target_ndim", None)
+        self.schema, self._target_ndim = getattr(data, "schema", None), getattr(data, "target_ndim", None)
         self.class_names = description.texts(getattr(data, "classes", None)) or self.class_names
         self._uint8_divisor = self._input_shape = None
         if is_plain(loader):
@@ -252,38 +292,17 @@ class LinearRegression(Model):
     def solve(self, data: Any) -> tuple[Array, Array]:
         """Fit the training data of `data` at once; returns weight and bias in float64, and takes them over.
 
-        The least-squares solution by singular values (LAPACK's gelsd), of centred columns scaled to one length, so that
-        neither a large mean nor different units cost digits; among several solutions a small one. The arrays of
-        ArrayData are taken as they were given, not as its batches. Raises ValueError for numbers that are not finite.
+        The least-squares solution by singular values, `fastnn.least_squares`. The arrays of ArrayData are taken as they
+        were given, not as its batches. Raises ValueError for numbers that are not finite.
         """
         loader = data.train_dataloader()
-        X, y, dtype = _examples(data, loader)
+        X, y, dtype = examples(data, loader)
         if X.ndim != 2 or y.shape != (len(X), self.num_outputs):
             raise ValueError(f"[solve] X is {X.shape}, y {y.shape}: needs (n, features) and (n, {self.num_outputs})")
-        if not (np.isfinite(X).all() and np.isfinite(y).all()):
-            raise ValueError("[solve] the data hold NaN or infinity: leave such rows out")
-        X_mean, y_mean = X.mean(0), y.mean(0)
-        X -= X_mean
-        lengths = np.linalg.norm(X, axis=0)
-        lengths[lengths == 0] = 1
-        weight = (np.linalg.lstsq(X / lengths, y - y_mean, rcond=None)[0].T / lengths).astype(np.float64)
-        bias = y_mean - weight @ X_mean
+        weight, bias = least_squares(X, y)
         self.load_state_dict({"net.weight": weight.astype(dtype), "net.bias": bias.astype(dtype)})
         self._remember(data, loader)
         return weight, bias
-
-
-def _examples(data: Any, loader: Any) -> tuple[Array, Array, np.dtype[Any]]:
-    """Training inputs and targets in float64 and in order, which shows in the last digits; and the batches' dtype."""
-    if type(data) is ArrayData:  # its batches may be float32 of float64
-        rows = slice(None) if data.train.rows is None else data.train.rows
-        X, y, targets = data.X[rows], data.y[rows], data.train.columns[1].data
-        return np.array(X, np.float64), np.array(y, np.float64).reshape(len(y), *targets.shape[1:]), targets.dtype
-    if isinstance(loader, DataLoader):
-        loader = DataLoader(loader.dataset, loader.batch_size)
-    batches = [(np.asarray(batch[0]), np.asarray(batch[1])) for batch in loader]
-    X, y = (np.concatenate([batch[i] for batch in batches]) for i in (0, 1))
-    return X.astype(np.float64), y.astype(np.float64), X.dtype
 
 
 class Classifier(Model):
@@ -309,14 +328,10 @@ class SoftmaxRegression(Classifier):
         self.net = nn.Sequential(nn.Flatten(), nn.LazyLinear(num_outputs))
 
 
-class MLP(Classifier):
-    """A multilayer perceptron: hidden layers of `num_hiddens` units (an int, or several), then the logits.
+class Perceptron(Model):
+    """What multilayer perceptrons share: hidden layers of `num_hiddens` units (an int, or several), then the outputs.
 
-    `activation` is "relu", "sigmoid", "tanh" or "gelu"; `dropout` is the probability after each hidden layer. (D2L,
-    sections 5.2 and 5.6.)
-
-    >>> MLP(num_outputs=10, num_hiddens=[64, 32], lr=0.1).predict_proba(np.zeros((2, 28, 28))).shape
-    (2, 10)
+    `activation` is "relu", "sigmoid", "tanh" or "gelu"; `dropout` is the probability after each hidden layer.
     """
 
     def __init__(
@@ -328,7 +343,9 @@ class MLP(Classifier):
         activation: str = "relu",
     ) -> None:
         if activation not in _ACTIVATIONS:
-            raise ValueError(f"[MLP] activation = {activation!r} is unknown: use {', '.join(_ACTIVATIONS)}")
+            raise ValueError(
+                f"[{type(self).__name__}] activation = {activation!r} is none of {', '.join(_ACTIVATIONS)}"
+            )
         self.num_outputs, self.lr = num_outputs, lr
         self.num_hiddens = list(num_hiddens) if np.iterable(num_hiddens) else [num_hiddens]
         self.net = nn.Sequential(nn.Flatten())
@@ -339,59 +356,24 @@ class MLP(Classifier):
         self.net.append(nn.LazyLinear(num_outputs))
 
 
-class PredictOnly(Model):
-    """A network from a file whose class is not known here: it predicts, and cannot be trained."""
+class MLP(Perceptron, Classifier):
+    """A multilayer perceptron whose outputs are the logits of classes. (D2L, sections 5.2 and 5.6.)
 
-    def __init__(self, net: nn.Module, source: str, arguments: dict[str, Any] | None) -> None:
-        self.net, self.source, self._arguments = net, source, arguments
+    >>> MLP(num_outputs=10, num_hiddens=[64, 32], lr=0.1).predict_proba(np.zeros((2, 28, 28))).shape
+    (2, 10)
+    """
 
-    def describe(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        arrays, metadata = super().describe()
-        return arrays, {**metadata, "class": self.source}
 
-    def configure_optimizers(self) -> Any:
-        raise TypeError(f"[fit] the loss of {self.source} is not known here: use load(path, cls={self.source})")
+class MLPRegression(Perceptron):
+    """A multilayer perceptron whose outputs are values.
+
+    >>> MLPRegression(num_outputs=2, num_hiddens=8, lr=0.01).predict(np.zeros((3, 4))).shape
+    (3, 2)
+    """
+
+    def loss(self, y_hat: Tensor, y: Tensor) -> Tensor:
+        """Mean squared error, over equal shapes."""
+        return F.mse_loss(y_hat, y)
 
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "gelu": nn.GELU}
-_BUILTIN: dict[str, Callable[..., Model]] = {
-    "LinearRegression": LinearRegression,
-    "SoftmaxRegression": SoftmaxRegression,
-    "MLP": MLP,
-}
-
-
-def load(path: checkpoint.Path, cls: Callable[..., Model] | None = None) -> Model:
-    """The model in a file that `Model.save` or a trainer's checkpoint wrote, in eval mode.
-
-    A built-in class comes back as it was. Of another one the network comes back, where it is `net` of fastnn's own
-    layers, and predicts; with `cls` all of it comes back: a class is called with the arguments of the saved model (a
-    warning tells of those that no file can hold), any other function without. Raises OSError when the file cannot be
-    read, and ValueError when it is damaged, foreign or of a class that needs `cls`.
-
-    >>> import pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.safetensors"
-    >>> model = SoftmaxRegression(num_outputs=3, lr=0.1)
-    >>> before = model.predict_proba(np.ones((1, 4)))
-    >>> model.save(path)
-    >>> np.array_equal(load(path).predict_proba(np.ones((1, 4))), before)
-    True
-    """
-    arrays, metadata = checkpoint.read(path)
-    if metadata is None:
-        raise ValueError(f"[load] {path} was not written by fastnn: make the model and use its load(path)")
-    if not isinstance(metadata.get("format"), int) or metadata["format"] > _FORMAT:
-        raise ValueError(f"[load] {path} has format {metadata.get('format')}, this version reads up to {_FORMAT}")
-    name, arguments = str(metadata.get("class")), metadata.get("arguments")
-    try:
-        if cls is not None:
-            model = cls(**description.restored(arguments or {})) if isinstance(cls, type) else cls()
-        elif metadata.get("builtin") and arguments is not None:
-            model = _BUILTIN[name](**description.restored(arguments))
-        elif metadata.get("net") is not None:
-            model = PredictOnly(description.make_network(metadata["net"]), name, arguments)
-        else:
-            raise ValueError(f"{name} has a forward or layers of its own: use load(path, cls={name})")
-    except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"[load] {path} holds a {name} that cannot be made: {error}") from error
-    return model._restore(arrays, metadata).eval()

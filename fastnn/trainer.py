@@ -1,9 +1,9 @@
 """Trainer: fits a model to data, epoch by epoch (D2L's Trainer), and keeps what it measured."""
 
 import math
-import sys
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,11 +14,14 @@ from . import _core, checkpoint, dispatch, nn, random
 from . import functional as F
 from .autograd import no_grad
 from .callbacks import Callback
+from .divergence import DivergenceError, are_finite, diverged
 from .execution import Steps, has_user_code
 from .history import History, Meter
 from .models import Batch, Model
+from .progress import move_bar, open_bar
 from .record import Plan, Recorder
 from .resume import SavedRun, write_run
+from .snapshot import Snapshot
 from .tensor import Tensor
 
 _METRICS = ("train_loss", "val_loss", "val_acc")  # come first in the history
@@ -35,7 +38,9 @@ class Trainer:
     a bar on stderr, None: where that is a terminal. `checkpoint` is a file that holds the run after each epoch; a later
     ``fit(model, data, resume=that file)`` ends with the same weights as if nothing had happened; an optimizer of one's
     own starts anew on resuming, unless it has state_dict() and load_state_dict() as PyTorch's have. `per_step` keeps
-    the values of every step in ``history.steps``.
+    the values of every step in ``history.steps``. With `terminate_on_nan` training ends where the loss is NaN or
+    infinite, with a warning instead of an exception, and the model has the weights of the latest epoch that had finite
+    losses and left finite weights.
 
     Steps are recorded and then run natively, many in one call, with the same bits; `execution` tells whether they are,
     or why not, and `plan` what they do. `replay` False runs each from Python. ``verify="every_step"`` does both, and
@@ -72,6 +77,7 @@ class Trainer:
         per_step: bool = False,
         replay: bool = True,
         verify: str | None = None,
+        terminate_on_nan: bool = False,
     ) -> None:
         if device == "cuda":
             raise ValueError(f"[Trainer] device = 'cuda': CUDA is {_core.config()['cuda']}; use 'cpu' or 'auto'")
@@ -95,7 +101,7 @@ class Trainer:
         self.max_epochs, self.gradient_clip_val = max_epochs, gradient_clip_val
         self.device, self.num_threads, self.progress = "cpu", num_threads, progress
         self.callbacks, self.seed, self.checkpoint, self.per_step = tuple(callbacks), seed, checkpoint, per_step
-        self.replay, self.verify = replay, verify
+        self.replay, self.verify, self.terminate_on_nan = replay, verify, terminate_on_nan
         self.history = History()
         self.should_stop = self._fitting = self._logged = False
         self._bar: Any = None
@@ -165,7 +171,13 @@ class Trainer:
             stack.callback(model.eval)
             self._tell("on_fit_start")
             while self.epoch < self.max_epochs and not self.should_stop:
-                self._run_epoch()
+                snapshot = Snapshot(model) if self.terminate_on_nan else None
+                try:
+                    self._run_epoch()
+                except DivergenceError as error:
+                    if snapshot is None:
+                        raise
+                    self._end_with(snapshot, error)
             self._tell("on_fit_end")
         return self.history
 
@@ -206,7 +218,7 @@ class Trainer:
         self._training, self._validation = self._make_steps(self._train), self._make_steps(self._validation_step)
         if self.checkpoint is not None:
             Path(self.checkpoint).parent.mkdir(parents=True, exist_ok=True)
-        self._bar = self._open_bar()
+        self._bar = open_bar(self)
         if self._bar is not None:
             stack.callback(self._bar.close)
 
@@ -251,6 +263,8 @@ class Trainer:
         getattr(self.model, "fit_epoch", self.fit_epoch)()
         seconds = time.perf_counter() - started
         self._check_loss()
+        if self.terminate_on_nan and not are_finite(self.model):
+            raise diverged("a weight is not finite", self.train_batch_idx, self.epoch + 1, self._lr())
         self._note(seconds)
         self.epoch += 1
         self._tell("on_epoch_end")
@@ -292,7 +306,7 @@ class Trainer:
             if steps > 1 or self._meter.is_full:
                 self._check_loss()
             if self._bar is not None:
-                self._show(steps)
+                move_bar(self._bar, steps, self, self._meter)
         if self.train_batch_idx == self._first_step:
             raise ValueError(f"[fit] train_dataloader gave no batch in epoch {self.epoch + 1}: {_MUST_GIVE}")
         self._check_loss()
@@ -347,13 +361,17 @@ class Trainer:
     def _check_loss(self) -> None:
         losses = self._meter.values.get("train_loss", [])
         for i in range(self._checked, len(losses)):
-            if math.isnan(losses[i]):
-                step = self._first_step + i + 1
-                cause = "the data or the first weights hold NaN or infinity" if step == 1 else (
-                    f"lr={self._lr():g} is likely too large"
-                )  # fmt: skip
-                raise FloatingPointError(f"[fit] loss is NaN at step {step} (epoch {self.epoch + 1}): {cause}")
+            if math.isnan(losses[i]) or (self.terminate_on_nan and math.isinf(losses[i])):
+                what = "loss is NaN" if math.isnan(losses[i]) else "loss is infinite"
+                raise diverged(what, self._first_step + i + 1, self.epoch + 1, self._lr())
         self._checked = len(losses)
+
+    def _end_with(self, snapshot: Snapshot, error: DivergenceError) -> None:
+        """End training that diverged, with the weights from before this epoch."""
+        snapshot.restore()
+        self.should_stop = True
+        weights = f"of epoch {self.epoch}" if self.epoch else "it began with"
+        warnings.warn(f"{error}. Training ends, and the model has the weights {weights}", RuntimeWarning, stacklevel=3)
 
     def _lr(self) -> float:
         """The optimizer's learning rate; NaN where it does not tell."""
@@ -365,25 +383,6 @@ class Trainer:
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self)
-
-    def _open_bar(self) -> Any:
-        terminal = sys.stderr is not None and sys.stderr.isatty()
-        if not (terminal if self.progress is None else self.progress):
-            return None
-        from tqdm.auto import tqdm
-
-        total = None if self.num_train_batches is None else self.num_train_batches * self.max_epochs
-        return tqdm(total=total, initial=self.train_batch_idx, unit="batch", mininterval=0.2)
-
-    def _show(self, steps: int) -> None:
-        """Move the bar on; its text is made when it is drawn, not in every step."""
-        if self._bar.update(steps):
-            rate, size = self._bar.format_dict["rate"] or 0.0, self._meter.batch_size
-            parts = [f"loss {self._meter.means()['train_loss']:.4g}"]
-            if "val_acc" in self.history:
-                parts.append(f"val_acc {self.history.val_acc[-1]:.4f}")
-            self._bar.set_description(f"epoch {self.epoch + 1}/{self.max_epochs}", refresh=False)
-            self._bar.set_postfix_str(", ".join([*parts, f"{rate * size:,.0f} examples/s"]), refresh=False)
 
 
 def _draw_seed() -> int:

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 import fastnn as fn
-from fastnn.callbacks import Callback, CSVLogger, EarlyStopping, LearningRateScheduler, ModelCheckpoint
+from fastnn.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+)
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int64)
@@ -97,3 +104,143 @@ def test_schedules_by_epoch_and_by_step() -> None:
     assert by_step.history.lr == [1 / 3, 1 / 6, 1 / 9]  # of the last step of each epoch
     with pytest.raises(ValueError, match="interval = 'week'"):
         LearningRateScheduler(lambda t: 1.0, interval="week")
+
+
+# ---- stopping, and the weights there are then ------------------------------------------------------------------
+
+
+def weights(model: fn.Model) -> bytes:
+    return b"".join(value.numpy().tobytes() for value in model.state_dict().values())
+
+
+class KeepWeights(Callback):
+    """The weights after each epoch."""
+
+    def __init__(self) -> None:
+        self.copies: list[bytes] = []
+
+    def on_epoch_end(self, state: fn.Trainer) -> None:
+        self.copies.append(weights(state.model))
+
+
+def test_an_improvement_has_to_be_larger_than_min_delta() -> None:
+    losses = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
+    assert fit(Scripted(losses), 6, EarlyStopping(patience=2, min_delta=0.15)).history.epochs == 6  # 1.0, 0.8, 0.6
+    assert fit(Scripted(losses), 6, EarlyStopping(patience=2, min_delta=0.25)).history.epochs == 3
+    assert fit(Scripted(losses[::-1]), 6, EarlyStopping(patience=2, min_delta=0.25, mode="max")).history.epochs == 3
+    with pytest.raises(ValueError, match=r"\[EarlyStopping\] min_delta = -1 must be a finite number"):
+        EarlyStopping(min_delta=-1)
+
+
+@pytest.mark.parametrize("epochs", [3, 8])
+def test_the_model_ends_with_its_best_weights_whether_stopped_or_not(epochs: int) -> None:
+    kept, model = KeepWeights(), Scripted([1.0, 0.5, 0.75, 0.75, 0.75, 0.25, 0.1, 0.0])
+    stopping = EarlyStopping(patience=3, restore_best=True)
+    trainer = fit(model, epochs, kept, stopping)
+    assert trainer.history.epochs == min(epochs, 5)
+    assert weights(model) == kept.copies[1] != kept.copies[-1]
+    fit(model, 1, stopping)  # begins anew: nothing of the run before is left
+    assert weights(model) not in kept.copies
+
+
+def test_without_a_best_epoch_the_last_weights_stay() -> None:
+    kept, model = KeepWeights(), Scripted([math.nan] * 2)
+    fit(model, 2, kept, EarlyStopping(restore_best=True))
+    assert weights(model) == kept.copies[-1]
+
+
+def test_the_best_weights_of_an_earlier_run_are_missed_aloud(tmp_path: Path) -> None:
+    losses, data = [1.0, 0.5, 0.75, 0.75], fn.ArrayData(X, Y, val=0.25, batch_size=10)
+    fn.Trainer(3, seed=0, checkpoint=tmp_path / "run").fit(Scripted(losses), data)
+    stopping = EarlyStopping(restore_best=True)
+    with pytest.warns(RuntimeWarning, match=r"\[EarlyStopping\] restore_best: the best was epoch 2, of an earlier run"):
+        fn.Trainer(4, callbacks=[stopping]).fit(Scripted(losses), data, resume=tmp_path / "run")
+    kept, model = KeepWeights(), Scripted([*losses[:3], 0.25])
+    fn.Trainer(4, callbacks=[kept, stopping]).fit(model, data, resume=tmp_path / "run")
+    assert weights(model) == kept.copies[-1]
+
+
+# ---- files -----------------------------------------------------------------------------------------------------
+
+
+def test_models_are_saved_every_so_many_epochs_under_names_with_measurements(tmp_path: Path) -> None:
+    kept = KeepWeights()
+    path = tmp_path / "models" / "{epoch:02}-{val_loss:.2f}"
+    fit(Scripted([1.0, 2.0, 3.0, 4.0, 5.0]), 5, kept, ModelCheckpoint(path, every_n_epochs=2))
+    assert sorted(file.name for file in (tmp_path / "models").iterdir()) == ["02-2.00", "04-4.00"]
+    saved = fn.SoftmaxRegression(2, lr=0.1).load(tmp_path / "models" / "04-4.00")
+    assert weights(saved) == kept.copies[3]
+    with pytest.raises(ValueError, match=r"\[ModelCheckpoint\] every_n_epochs = 0 must be at least 1"):
+        ModelCheckpoint("model", every_n_epochs=0)
+
+
+@pytest.mark.parametrize("name", ["{val_f1}", "{", "{epoch:.2q}"])
+def test_a_name_that_cannot_be_filled_in_is_an_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"\[ModelCheckpoint\] path = .* cannot be filled in.*: use epoch, train_loss"):
+        fit(Scripted([1.0]), 1, ModelCheckpoint(tmp_path / name))
+
+
+def test_a_log_goes_into_a_folder_that_is_made(tmp_path: Path) -> None:
+    fit(fn.SoftmaxRegression(2, lr=0.1), 1, CSVLogger(tmp_path / "logs" / "run" / "log.csv"))
+    assert (tmp_path / "logs" / "run" / "log.csv").exists()
+
+
+# ---- learning rates --------------------------------------------------------------------------------------------
+
+
+def test_the_learning_rate_falls_where_nothing_improves() -> None:
+    losses = [1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.4, 0.4, 0.4]
+    callback = ReduceLROnPlateau(factor=0.5, patience=2, min_lr=0.02)
+    trainer = fit(Scripted(losses), 10, callback)
+    assert trainer.history.lr == [0.1] * 4 + [0.05] * 2 + [0.025] * 3 + [0.02]
+    again = fit(Scripted(losses), 10, callback)  # it remembers nothing
+    assert again.history.lr == trainer.history.lr
+
+
+def test_a_reduced_learning_rate_goes_on_after_resuming(tmp_path: Path) -> None:
+    losses, data = [0.5] * 9, fn.ArrayData(X, Y, val=0.25, batch_size=10)
+    whole = fit(Scripted(losses), 9, ReduceLROnPlateau(patience=2)).history.lr
+    for epochs in (3, 4, 5):
+        fn.Trainer(epochs, seed=0, callbacks=[ReduceLROnPlateau(patience=2)], checkpoint=tmp_path / "run").fit(
+            Scripted(losses), data
+        )
+        resumed = fn.Trainer(9, callbacks=[ReduceLROnPlateau(patience=2)])
+        assert resumed.fit(Scripted(losses), data, resume=tmp_path / "run").lr == whole
+
+
+def test_a_schedule_cannot_be_reduced_and_a_factor_is_less_than_1() -> None:
+    model = fn.SoftmaxRegression(2, lr=fn.optim.SquareRootScheduler(0.1))
+    with pytest.raises(TypeError, match=r"\[ReduceLROnPlateau\] the learning rate is a schedule"):
+        fit(model, 1, ReduceLROnPlateau())
+    with pytest.raises(ValueError, match=r"\[ReduceLROnPlateau\] factor = 1 must be between 0 and 1"):
+        ReduceLROnPlateau(factor=1)
+
+
+# ---- native execution ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: EarlyStopping(restore_best=True),
+        lambda folder: ModelCheckpoint(folder / "{epoch}"),
+        lambda folder: ModelCheckpoint(folder / "model", every_n_epochs=1),
+        lambda folder: CSVLogger(folder / "log.csv"),
+        lambda folder: LearningRateScheduler(fn.optim.CosineScheduler(30), "step"),
+        lambda folder: LearningRateScheduler(fn.optim.FactorScheduler(0.9)),
+        lambda folder: ReduceLROnPlateau(patience=1),
+    ],
+    ids=["EarlyStopping", "best", "every epoch", "CSVLogger", "rate by step", "rate by epoch", "ReduceLROnPlateau"],
+)
+def test_no_callback_takes_steps_out_of_native_execution(make, tmp_path: Path) -> None:
+    models = []
+    for replay in (True, False):
+        model = fn.MLP(2, 4, lr=0.1)
+        callback = make(tmp_path)
+        trainer = fn.Trainer(6, callbacks=[callback], seed=0, replay=replay, terminate_on_nan=True, progress=True)
+        trainer.fit(model, fn.ArrayData(X, Y, val=0.25, batch_size=5))
+        models.append(weights(model))
+        if replay:
+            assert trainer.execution.startswith("epoch: steps run natively, shuffling and gathering included")
+            assert trainer.plan is not None
+    assert models[0] == models[1]

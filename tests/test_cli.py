@@ -170,6 +170,22 @@ def test_softmax_has_no_hidden_layers(root: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == "fastnn: --hiddens and --dropout need --model mlp\n"
 
 
+@pytest.mark.parametrize("option", [["--target", "y"], ["--drop", "a"], ["--task", "regression"], ["--val", "0.1"]])
+def test_options_of_files_are_not_for_published_data(
+    root: Path, capsys: pytest.CaptureFixture[str], option: list[str]
+) -> None:
+    assert train(root, *option) == 2
+    assert capsys.readouterr().err == f"fastnn: {option[0]} is for files, not for fashion-mnist\n"
+    assert train(root, "--model", "linear") == 2
+    assert "--model linear predicts values, fashion-mnist has classes" in capsys.readouterr().err
+
+
+def test_of_many_epochs_some_twenty_are_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(root, "--epochs", "45", "--hiddens", "4", "--seed", "1") == 0
+    rows = re.findall(r"^ +(\d+)  +\d\.\d{4}  ", capsys.readouterr().out, re.MULTILINE)
+    assert rows == [str(epoch) for epoch in (*range(3, 45, 3), 45)]
+
+
 def test_interruption_is_no_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -178,7 +194,9 @@ def test_interruption_is_no_error(root: Path, monkeypatch: pytest.MonkeyPatch) -
     assert train(root) == 130
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["export"], ["bench"], ["info"], ["data"]])
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in ("train", "predict", "evaluate", "export", "bench", "info", "data"))]
+)
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         cli.main([*command, "--help"])
@@ -187,8 +205,8 @@ def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixtur
 
 
 def test_examples_of_the_help_are_understood() -> None:
-    examples = re.findall(r"^  fastnn (.*?)  ", cli._EXAMPLES + cli._TRAIN_EXAMPLES, re.MULTILINE)
-    assert len(examples) == 9
+    examples = re.findall(r"^  fastnn (.*?)  ", cli._EXAMPLES + cli.train.EXAMPLES, re.MULTILINE)
+    assert len(examples) == 14
     for example in examples:
         cli._parser().parse_args(example.split())
 

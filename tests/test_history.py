@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -80,3 +81,14 @@ def test_the_meter_reads_what_a_tensor_was_when_it_was_logged() -> None:
     meter.add("w", weight, 1)
     weight += 1
     assert meter.values == {"w": [1.0]}
+
+
+def test_a_notebook_shows_a_table() -> None:
+    history = two_epochs()
+    history.append({"a<b": 1.0})
+    table = ElementTree.fromstring(history._repr_html_())
+    cells = [[cell.text for cell in row] for row in table.iter("tr")]
+    assert cells[0] == ["epoch", "train_loss", "lr", "val_acc", "a<b"]
+    assert cells[2] == ["2", "0.25", "0.1", "0.75", "nan"]
+    assert len(cells) == 4
+    assert table.find("caption").text == "History of 3 epochs, seed 3"

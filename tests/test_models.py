@@ -133,13 +133,15 @@ def test_uint8_is_scaled_as_in_training_or_refused() -> None:
 
 @pytest.mark.parametrize(("y", "shape"), [(X[:, 0], (100,)), (X[:, :1], (100, 1)), (X[:, :2], (100, 2))])
 def test_regression_predicts_in_the_rank_of_the_targets(tmp_path: Path, y: np.ndarray, shape: tuple[int, ...]) -> None:
-    model = fn.LinearRegression(lr=0.1, num_outputs=1 if y.ndim == 1 else y.shape[1])
-    fn.Trainer(1, seed=0).fit(model, fn.ArrayData(X, y))
-    assert model.predict(X).shape == shape
-    model.save(tmp_path / "model")
-    assert fn.load(tmp_path / "model").predict(X).shape == shape
-    with pytest.raises(TypeError, match=r"\[predict_proba\] LinearRegression gives values"):
-        model.predict_proba(X)
+    outputs = 1 if y.ndim == 1 else y.shape[1]
+    for model in (fn.LinearRegression(lr=0.1, num_outputs=outputs), fn.MLPRegression(outputs, 8, lr=0.1)):
+        fn.Trainer(1, seed=0).fit(model, fn.ArrayData(X, y))
+        assert model.predict(X).shape == shape
+        model.save(tmp_path / "model")
+        assert type(fn.load(tmp_path / "model")) is type(model)
+        assert fn.load(tmp_path / "model").predict(X).shape == shape
+        with pytest.raises(TypeError, match=rf"\[predict_proba\] {type(model).__name__} gives values"):
+            model.predict_proba(X)
 
 
 def test_four_features_and_three_classes_make_twelve_weights_and_three_biases() -> None:
@@ -150,6 +152,7 @@ def test_four_features_and_three_classes_make_twelve_weights_and_three_biases() 
     ("make", "message"),
     [
         (lambda: fn.MLP(3, 8, lr=0.1, activation="swish"), r"\[MLP\] activation = 'swish'"),
+        (lambda: fn.MLPRegression(1, 8, lr=0.1, activation="swish"), r"\[MLPRegression\] activation = 'swish'"),
         (lambda: fn.MLP(3, [8, 0], lr=0.1), "out_features = 0"),
         (lambda: fn.MLP(3, 8, lr=0.1, dropout=1.5), r"p = 1.5"),
         (lambda: fn.SoftmaxRegression(0, lr=0.1), "out_features = 0"),

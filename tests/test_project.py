@@ -29,8 +29,8 @@ ROWS = [
     {"plot"},
     {"nn", "optim"},
     {"data", "utils"},
-    {"models", "description", "checkpoint"},
-    {"history", "callbacks", "execution", "resume", "trainer"},
+    {"models", "description", "checkpoint", "loading", "least_squares", "metrics", "summary"},
+    {"history", "callbacks", "divergence", "execution", "progress", "resume", "snapshot", "trainer"},
     {"__init__"},
     {"integrations"},
     {"cli", "_bench", "__main__"},
@@ -129,8 +129,8 @@ def test_kernel_objects_have_no_weak_symbols_and_no_initialisers() -> None:
 
 
 def test_importing_fastnn_imports_no_heavy_module(tmp_path: Path) -> None:
-    heavy = ["matplotlib", "tqdm", "safetensors", "pooch", "urllib.request", "pandas", "sklearn", "onnx", "torch",
-             "asyncio"]  # fmt: skip
+    heavy = ["matplotlib", "tqdm", "safetensors", "pooch", "urllib.request", "pandas", "polars", "sklearn", "onnx",
+             "torch", "asyncio"]  # fmt: skip
     program = f"import sys, fastnn; print([name for name in {heavy} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert run.stdout.strip() == "[]"

@@ -3,13 +3,14 @@
 import math
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastnn as fn
 from fastnn import nn
-from fastnn.callbacks import Callback
+from fastnn.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint
 
 X = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)
 Y = (X[:, 0] > X[:, 1]).astype(np.int64)
@@ -38,6 +39,82 @@ def test_nan_at_the_first_step_is_put_down_to_the_data() -> None:
         fn.Trainer(1, seed=0).fit(fn.SoftmaxRegression(2, lr=0.1), fn.ArrayData(rows, Y, batch_size=100))
 
 
+# ---- training that diverges, and ends with the last good weights -----------------------------------------------
+
+
+class Weights(Callback):
+    """Those at the start, and after each epoch."""
+
+    def __init__(self) -> None:
+        self.copies: list[bytes] = []
+
+    def on_epoch_end(self, state: fn.Trainer) -> None:
+        self.copies.append(weights(state.model))
+
+
+def diverging(epochs: int, rate: float, at: int, **options) -> tuple[fn.Model, fn.Trainer, Weights]:
+    """A linear regression whose learning rate becomes `rate` at update `at` (5 to an epoch)."""
+    model, kept = fn.LinearRegression(lr=lambda update: rate if update >= at else 0.01), Weights()
+    trainer = fn.Trainer(epochs, seed=0, callbacks=[kept], terminate_on_nan=True, **options)
+    with pytest.warns(RuntimeWarning, match=r"\[fit\] .*: lr=.* is likely too large\. Training ends") as told:
+        trainer.fit(model, fn.ArrayData(X, 1e3 * X[:, 0], val=0.2, batch_size=16))
+    assert len(told) == 1
+    trainer.told = str(told[0].message)
+    return model, trainer, kept
+
+
+@pytest.mark.parametrize("replay", [True, False])
+def test_training_that_diverges_ends_with_the_weights_of_the_last_finite_epoch(replay: bool) -> None:
+    model, trainer, kept = diverging(9, 1e20, at=17, replay=replay)
+    assert trainer.history.epochs == len(kept.copies) == 3
+    assert weights(model) == kept.copies[-1]
+    assert np.isfinite(model.predict(X)).all()
+    assert not model.training
+    assert trainer.should_stop
+    assert trainer.told == (
+        "[fit] loss is infinite at step 19 (epoch 4): lr=1e+20 is likely too large. "
+        "Training ends, and the model has the weights of epoch 3"
+    )
+
+
+def test_an_epoch_whose_last_step_spoils_the_weights_is_no_good_one(tmp_path: Path) -> None:
+    model, trainer, kept = diverging(9, 1e38, at=14, checkpoint=tmp_path / "run")
+    assert "a weight is not finite at step 15 (epoch 3)" in trainer.told
+    assert trainer.history.epochs == 2
+    assert weights(model) == kept.copies[-1]
+    assert weights(fn.load(tmp_path / "run")) == kept.copies[-1]
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_training_that_diverges_at_once_ends_with_the_weights_it_began_with(lazy: bool) -> None:
+    def make(lr: float) -> fn.Model:
+        model = fn.MLP(2, 8, lr=lr)
+        if not lazy:
+            fn.manual_seed(3)
+            model.predict(X)
+        return model
+
+    calm, wild = make(0.0), make(1e30)
+    fn.Trainer(1, seed=7).fit(calm, data())
+    with pytest.warns(RuntimeWarning, match=r"\(epoch 1\): .*, and the model has the weights it began with"):
+        fn.Trainer(5, seed=7, terminate_on_nan=True).fit(wild, data())
+    assert weights(wild) == weights(calm)
+
+
+def test_the_best_weights_come_back_also_where_training_diverges() -> None:
+    model, kept = fn.LinearRegression(lr=lambda update: 1e20 if update >= 12 else 0.01), Weights()
+    callbacks = [kept, EarlyStopping(mode="max", patience=9, restore_best=True)]  # the first epoch is called the best
+    with pytest.warns(RuntimeWarning, match="Training ends"):
+        fn.Trainer(9, seed=0, callbacks=callbacks, terminate_on_nan=True).fit(
+            model, fn.ArrayData(X, X[:, 0], val=0.2, batch_size=16)
+        )
+    assert len(kept.copies) == 2
+    assert weights(model) == kept.copies[0]
+
+
+# ---- runs that end early ---------------------------------------------------------------------------------------
+
+
 class Interrupt(Callback):
     def __init__(self, step: int, error: BaseException) -> None:
         self.step, self.error = step, error
@@ -58,6 +135,36 @@ def test_an_interrupted_run_leaves_a_usable_model_and_the_finished_epochs(error:
     assert fn.num_threads() == threads
     assert model.predict(X).shape == (100,)
     assert fn.Trainer(1, seed=0).fit(model, data()).epochs == 1
+
+
+@pytest.mark.parametrize("event", ["fit_start", "epoch_start", "step_end", "epoch_end", "fit_end"])
+def test_a_callback_that_raises_leaves_model_trainer_and_files_whole(tmp_path: Path, event: str) -> None:
+    def fail(self: Callback, state: fn.Trainer) -> None:
+        if event == "fit_start" or state.epoch == 2:
+            raise RuntimeError(f"in {event}")
+
+    failing = type("Failing", (Callback,), {f"on_{event}": fail})()
+    files = [ModelCheckpoint(tmp_path / "model", every_n_epochs=1), CSVLogger(tmp_path / "log.csv")]
+    model, run = fn.MLP(2, 8, lr=0.1), tmp_path / "run"
+    trainer = fn.Trainer(2 if event == "fit_end" else 4, seed=0, callbacks=[failing, *files], checkpoint=run)
+    with pytest.raises(RuntimeError, match=f"in {event}"):
+        trainer.fit(model, data())
+    assert not model.training
+    assert model.predict(X).shape == (100,)
+    assert sorted(path.name for path in tmp_path.iterdir()) == (
+        [] if event == "fit_start" else ["log.csv", "model", "run"]
+    )
+    if event != "fit_start":  # files of the last epoch that was told to all
+        epochs = 1 if event == "epoch_end" else 2
+        assert fn.load(tmp_path / "model").predict(X).shape == (100,)
+        assert len((tmp_path / "log.csv").read_text().splitlines()) == 1 + epochs
+        resumed = fn.MLP(2, 8, lr=0.1)
+        assert fn.Trainer(4).fit(resumed, data(), resume=run).epochs == 4
+        whole = fn.MLP(2, 8, lr=0.1)
+        fn.Trainer(4, seed=0).fit(whole, data())
+        assert weights(resumed) == weights(whole)
+    trainer.callbacks = ()
+    assert trainer.fit(model, data()).epochs == trainer.max_epochs
 
 
 def test_a_model_at_work_cannot_be_trained_by_another_thread() -> None:

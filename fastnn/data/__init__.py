@@ -4,7 +4,10 @@ from .arrays import ArrayData
 from .fashion_mnist import FashionMNIST
 from .loader import ArrayDataset, Column, DataLoader
 from .module import DataModule
+from .schema import Schema
 from .synthetic import SyntheticRegression
+from .table import Table, read_table
+from .table_data import TableData
 
 TensorDataset = ArrayDataset  # PyTorch's name
 
@@ -15,6 +18,10 @@ __all__ = [
     "DataLoader",
     "DataModule",
     "FashionMNIST",
+    "Schema",
     "SyntheticRegression",
+    "Table",
+    "TableData",
     "TensorDataset",
+    "read_table",
 ]

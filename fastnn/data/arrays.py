@@ -74,7 +74,7 @@ class ArrayData(DataModule):
             self.train = ArrayDataset(*columns)
             self.val = ArrayDataset(*_columns(val_X, val_y, dtype, ("val X", "val y")))
         elif val is not None:
-            train_rows, val_rows = _split(self.y, val, stratify, self.seed or 0)
+            train_rows, val_rows = split(self.y, val, stratify, self.seed or 0)
             self.train = ArrayDataset(*columns, rows=train_rows)
             self.val = ArrayDataset(*columns, rows=val_rows)
         else:
@@ -148,7 +148,7 @@ def _targets(y: Array, dtype: str, name: str) -> Array:
     return np.ascontiguousarray(y, np.int64)
 
 
-def _split(y: Array, fraction: float, stratify: bool, seed: int) -> tuple[Array, Array]:
+def split(y: Array, fraction: float, stratify: bool, seed: int) -> tuple[Array, Array]:
     """Rows for training and for validation, each in ascending order."""
     if isinstance(fraction, bool) or not 0 < fraction < 1:
         raise ValueError(f"[ArrayData] val={fraction!r} must be a fraction between 0 and 1, or a tuple (X, y)")

@@ -10,6 +10,7 @@ from fastnn.dispatch import Array, wrap
 from fastnn.tensor import Tensor
 
 from . import published
+from .labels import text_labels
 from .loader import ArrayDataset, Column, DataLoader
 from .module import DataModule
 
@@ -56,11 +57,7 @@ class FashionMNIST(DataModule):
         >>> FashionMNIST.text_labels([9, 0])
         ['ankle boot', 't-shirt']
         """
-        labels = np.asarray(indices).reshape(-1).tolist()
-        for i, label in enumerate(labels):
-            if label not in range(len(cls.classes)) or isinstance(label, float):
-                raise ValueError(f"[text_labels] indices[{i}] = {label} is not a class index: there are 10 classes")
-        return [cls.classes[label] for label in labels]
+        return text_labels(indices, cls.classes)
 
     def visualize(self, batch: Any, nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()) -> "Figure":
         """A figure of the first images of `batch` (X, y), under `labels` or the names of their classes.

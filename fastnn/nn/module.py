@@ -58,11 +58,14 @@ class UninitializedParameter(Parameter):
 
     def materialize(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Become a Parameter of `shape` and `dtype`, and do the remembered initialisation."""
-        pending = self._pending
         values: Tensor = run("cast", constant(0, dtype), shape=shape)
-        pending.initialise(values, name=pending.name)  # where this fails, nothing has happened
+        self.initialise(values)  # where this fails, nothing has happened
         self._array, self._storage = values._array, values._storage
         self.__class__ = Parameter  # type: ignore[assignment]  # who holds it, an optimizer say, goes on holding it
+
+    def initialise(self, values: Tensor) -> None:
+        """Do the remembered initialisation on `values`."""
+        self._pending.initialise(values, name=self._pending.name)
 
     def initialise_later(self, initialise: Initialisation, name: str | None = None) -> Self:
         """Remember an initialisation, and the name of the parameter where it is given."""

@@ -1,0 +1,56 @@
+"""`fastnn bench`: kernels and training steps on this machine."""
+
+import argparse
+import json
+
+import fastnn as fn
+from fastnn._core import config
+
+from .arguments import Commands, positive
+
+
+def add(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """Make the command known."""
+    parser = commands.add_parser(
+        "bench",
+        parents=[common],
+        help="measure kernels and training steps on this machine",
+        description="Times kernels and training steps beside NumPy doing the same; the best of several rounds.",
+    )
+    parser.add_argument(
+        "what", choices=["kernels", "train", "all"], nargs="?", default="all", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--shapes", nargs="+", metavar="SHAPE", help="inputs-hidden-...-classes@batch, as 784-256-10@256"
+    )
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="fastnn's; default: as many as the process may use"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, with the machine, instead of a table")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from fastnn import _bench
+
+    try:
+        shapes = [_bench.Shape.parse(text) for text in options.shapes or _bench.SHAPES]
+    except ValueError as error:
+        raise argparse.ArgumentError(None, f"--shapes: {error}") from None
+    if options.threads:
+        fn.set_num_threads(options.threads)
+    machine = config()
+    results = []
+    for what, title, measure in (
+        ("kernels", "one call of a kernel", _bench.bench_kernels),
+        ("train", "one training step", _bench.bench_training),
+    ):
+        if options.what in (what, "all"):
+            if not options.json:
+                print(f"\n{title}, {machine['isa']}, {machine['threads']} threads\n{_bench.HEADER}")
+            for result in measure(shapes):
+                results.append(result)
+                if not options.json:
+                    print(result.row(), flush=True)
+    if options.json:
+        print(json.dumps({"machine": machine, "results": [vars(result) for result in results]}, indent=2))
