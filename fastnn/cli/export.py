@@ -24,8 +24,5 @@ def _run(options: argparse.Namespace) -> None:
         raise ImportError("[export] ONNX files need onnx: pip install onnx")
     from fastnn.integrations import onnx
 
-    model = fn.load(options.model)
-    if model.schema is not None:
-        raise ValueError(f"[export] {options.model} scales the columns of a table, which its ONNX file would not do")
-    onnx.export(model, options.out)
+    onnx.export(fn.load(options.model), options.out)
     print(f"written: {options.out}")

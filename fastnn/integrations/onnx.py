@@ -32,7 +32,8 @@ def export(model: Model, path: checkpoint.Path) -> None:
     model knows them, `class_names`, a list in JSON.
 
     Raises TypeError for a forward or a layer that is not fastnn's, which it names; ValueError for a lazy layer without
-    weights, and for layers that do not fit the rows; OSError when the file cannot be written.
+    weights, for layers that do not fit the rows, and for a model that scales the columns of a table; OSError when the
+    file cannot be written.
 
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.onnx"
@@ -49,6 +50,8 @@ def export(model: Model, path: checkpoint.Path) -> None:
         raise TypeError(
             f"[export] {type(model).__name__} has a forward of its own: what is exported is a `net` of layers"
         )
+    if model.schema is not None:
+        raise ValueError("[export] the model scales the columns of a table, which its ONNX file would not do")
     arrays, known = model.describe()
     layers = list(_layers("net", getattr(model, "net", None)))
     dtype = next((array.dtype for array in arrays.values()), np.dtype("float32"))

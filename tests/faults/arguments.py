@@ -301,7 +301,7 @@ def campaign(every: int = 1, more: int = 0, seed: int = 0, only: str = "", crash
         first = 0
         while len(findings) < 1000 and crashes > 0:
             options = json.dumps({"first": first, "progress": str(progress), **selection})
-            end, lines = watched([sys.executable, "-m", "faults.arguments", "--child", options], progress)
+            end, lines = watched([sys.executable, "-P", "-m", "faults.arguments", "--child", options], progress)
             *found, total = (*map(json.loads, lines), *([] if end is None else [None]))
             findings |= dict(found)
             if end is None:

@@ -71,7 +71,7 @@ def test_a_crash_and_a_hang_end_the_watch(tmp_path: Path) -> None:
         "import time; time.sleep(600)": "hung for 0.5 seconds",
     }.items():
         seconds = 0.5 if "sleep" in program else arguments.SECONDS
-        found, lines = arguments.watched([sys.executable, "-c", program], progress, seconds)
+        found, lines = arguments.watched([sys.executable, "-P", "-c", program], progress, seconds)
         assert found == end or found.startswith(end)
         assert lines == (["done"] if end is None else [])
 
@@ -157,7 +157,7 @@ def test_an_array_without_dimensions_is_no_sequence() -> None:
 def test_a_program_without_its_memory_does_not_run(tmp_path: Path, arguments: str, error: str) -> None:
     """In a process of its own: both of them ended it."""
     program = f"import numpy as np; from fastnn import _core; _core.Program([]).run(1, {arguments})"
-    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-P", "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 1
     assert error in run.stderr
 
