@@ -1,5 +1,6 @@
 """Training that is repeated natively has the bits of training from Python, and says how it is run."""
 
+import math
 import re
 import threading
 from pathlib import Path
@@ -10,9 +11,10 @@ from recorded_steps import Soft
 from training_runs import LABELS, TARGETS, Batches, Run, ScratchSGD, Setup, Small, X, classes, fit, values
 
 import fastnn as fn
+from fastnn import execution, nn, optim
 from fastnn import functional as F
-from fastnn import nn, optim
 from fastnn.callbacks import Callback, CSVLogger, EarlyStopping, LearningRateScheduler
+from fastnn.record import Recorder
 
 EPOCH = r"epoch: steps run natively, shuffling and gathering included"
 STEP = r"step: each step runs natively, on batches made in Python"
@@ -207,14 +209,8 @@ CASES = {
     "the book's regression": (EPOCH, lambda: Setup(BookRegression(), values(val=0.2))),
     "the book's softmax": (EPOCH, lambda: Setup(BookSoftmax(), classes(val=0.2))),
     "much is logged": (EPOCH, lambda: Setup(LogsMuch(), classes(val=0.4))),
-    "own model, one batch": (
-        "eager: an epoch has no step between its first and its last",
-        lambda: Setup(Small(), classes(8), epochs=6),
-    ),
-    "own model, two batches": (
-        "eager: an epoch has no step between its first and its last",
-        lambda: Setup(Small(), classes(12), epochs=6),
-    ),
+    "own model, one batch": (EPOCH, lambda: Setup(Small(), classes(8), epochs=9)),
+    "own model, two batches": (EPOCH, lambda: Setup(Small(), classes(12), epochs=9)),
     "own model, three batches": (EPOCH, lambda: Setup(Small(), classes(24), epochs=6)),
     "own model, a short last batch": (EPOCH, lambda: Setup(Small(), classes(70), epochs=6)),
     # ---- loaders of one's own
@@ -276,6 +272,19 @@ def test_replay_can_be_turned_off() -> None:
     assert run.execution == "eager: replay=False"
     assert run.trainer.plan is None
     assert fit(CASES["a list of batches"][1], replay=False).execution == "eager: replay=False"
+
+
+@pytest.mark.parametrize(("unchecked", "compared"), [(math.inf, 5), (0, 23)])
+def test_steps_are_compared_until_nothing_can_have_changed(monkeypatch, unchecked, compared) -> None:
+    """In the first epoch two steps are recorded and the last is compared; then the first and the last of the second
+    epoch, or of all.
+    """
+    calls, run = [], Recorder.run
+    monkeypatch.setattr(execution, "UNCHECKED", unchecked)
+    monkeypatch.setattr(Recorder, "run", lambda *arguments: calls.append(1) or run(*arguments))
+    native = fit(lambda: Setup(Small(), classes(), epochs=11))
+    assert len(calls) == compared
+    assert native == fit(lambda: Setup(Small(), classes(), epochs=11), replay=False)
 
 
 def test_two_steps_are_too_few_to_record() -> None:
