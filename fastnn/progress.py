@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def open_bar(trainer: "Trainer") -> Any:
     """A bar on stderr that counts batches, or None where `trainer.progress` wants none."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
-    if not (terminal if trainer.progress is None else trainer.progress):
+    if trainer.rank or not (terminal if trainer.progress is None else trainer.progress):
         return None
     from tqdm.auto import tqdm
 
