@@ -145,6 +145,15 @@ def resumed(folder: Path) -> str:
     return everywhere(digest(trainer, [parameter.numpy() for parameter in model.parameters()]))
 
 
+def long(folder: Path) -> str:
+    """A run of some seconds that goes on from its file where there is one."""
+    path = folder / "run.safetensors"
+    model, data, _ = RUNS["momentum"]()
+    trainer = fn.Trainer(60, seed=1, progress=False, strategy="mpi", shards=SHARDS, checkpoint=path)
+    trainer.fit(model, data, resume=path if path.exists() else None)
+    return everywhere(digest(trainer, [parameter.numpy() for parameter in model.parameters()]))
+
+
 def sums(folder: Path) -> bool:
     """Sums by shared memory and by messages have the same bits, those of the tree, for lengths that divide or not."""
     size = MPI.COMM_WORLD.size

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from faults import ranks
 
 import fastnn as fn
 from fastnn.all_reduce import cover, halves
@@ -16,20 +17,20 @@ MPIEXEC = Path(sys.executable).parent / "mpiexec"  # of the wheel of mpich
 needs_launcher = pytest.mark.skipif(not MPIEXEC.exists(), reason="mpiexec is not in the virtual environment")
 
 
-def launch(ranks: int, what: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [MPIEXEC, "-n", str(ranks), sys.executable, Path(__file__).with_name("mpi_runs.py"), what, folder]
+def launch(size: int, what: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [MPIEXEC, "-n", str(size), sys.executable, Path(__file__).with_name("mpi_runs.py"), what, folder]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-def found(ranks: int, what: str, folder: Path):
-    result = launch(ranks, what, folder)
+def found(size: int, what: str, folder: Path):
+    result = launch(size, what, folder)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout.splitlines()[-1])
 
 
 @needs_launcher
 def test_ranks_that_divide_the_shards_find_the_same_bits(tmp_path: Path) -> None:
-    one, two, four = (found(ranks, "hashes", tmp_path) for ranks in (1, 2, 4))
+    one, two, four = (found(size, "hashes", tmp_path) for size in (1, 2, 4))
     assert one == two == four
     assert one["dropout"] == one["from Python"] == one["verified"]
     assert len(set(one.values())) == len(one) - 2
@@ -61,9 +62,9 @@ def test_only_the_first_rank_writes_and_any_number_of_ranks_goes_on_from_it(tmp_
 
 
 @needs_launcher
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_sums_by_memory_and_by_messages_have_the_same_bits(tmp_path: Path, ranks: int) -> None:
-    assert found(ranks, "sums", tmp_path)
+@pytest.mark.parametrize("size", [2, 3])
+def test_sums_by_memory_and_by_messages_have_the_same_bits(tmp_path: Path, size: int) -> None:
+    assert found(size, "sums", tmp_path)
 
 
 @needs_launcher
@@ -83,6 +84,12 @@ def test_what_ends_a_rank_ends_all(tmp_path: Path, what: str, says: str) -> None
     assert result.returncode != 0
     assert says in result.stderr
     assert time.monotonic() - started < 10 + 5  # to start
+
+
+@needs_launcher
+def test_a_run_goes_on_from_its_checkpoint_when_a_rank_was_killed() -> None:
+    """`nox -s faults -- ranks` does this a hundred times."""
+    assert len(ranks.campaign(count=1, ranks=2, seed=7)) == 1
 
 
 def test_a_tree_has_the_same_sums_whoever_holds_its_leaves() -> None:
