@@ -1,12 +1,11 @@
 """Trainer: fits a model to data, epoch by epoch (D2L's Trainer), and keeps what it measured."""
 
 import math
-import threading
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,10 @@ from .record import Plan, Recorder
 from .resume import SavedRun, write_run
 from .snapshot import Snapshot
 from .tensor import Tensor
+from .threads import claim, native_threads
 
 _METRICS = ("train_loss", "val_loss", "val_acc")  # come first in the history
 _MUST_GIVE = "it must hold examples, and give them again in every epoch (a generator gives them once)"
-_busy: set[int] = set()
-_busy_lock = threading.Lock()
 
 
 class Trainer:
@@ -165,7 +163,7 @@ class Trainer:
         dispatch.escape("fit()")  # of another model, within a step
         with ExitStack() as stack:
             stack.enter_context(dispatch.unrecorded())
-            stack.enter_context(_claim(model, self))
+            stack.enter_context(claim(model, self))
             stack.enter_context(native_threads(self.num_threads))
             self._begin(model, data, saved, stack)
             stack.callback(model.eval)
@@ -198,7 +196,7 @@ class Trainer:
         self._meter, self._fitting = Meter(), True
         stack.callback(setattr, self, "_fitting", False)
         seed = saved.history.seed if saved else self.seed
-        random.manual_seed(_draw_seed() if seed is None else seed)
+        random.manual_seed(draw_seed() if seed is None else seed)
         self.history = saved.history if saved else History(random.get_state()[0])
         for name, parameter in model.named_parameters():
             if isinstance(parameter, nn.UninitializedParameter):
@@ -213,7 +211,7 @@ class Trainer:
             self.optim = saved.restore(model)
             self.epoch, self.train_batch_idx = saved.epochs, saved.steps
         else:
-            self.optim = model.configure_optimizers()
+            self.optim = self._make_optimizer()
             model._remember(data, None if self._prepares() else self.train_dataloader)
         self._training, self._validation = self._make_steps(self._train), self._make_steps(self._validation_step)
         if self.checkpoint is not None:
@@ -221,6 +219,9 @@ class Trainer:
         self._bar = open_bar(self)
         if self._bar is not None:
             stack.callback(self._bar.close)
+
+    def _make_optimizer(self) -> Any:
+        return self.model.configure_optimizers()
 
     def _make_steps(self, step: Callable[[Batch], None]) -> Steps:
         model, reason = self.model, None
@@ -299,7 +300,7 @@ class Trainer:
         """Train on every batch, then validate."""
         self.model.train()
         assert self._training is not None
-        for steps in self._training.epoch(self.train_dataloader):
+        for steps in self._training.epoch(self.train_dataloader, self._unseen_epochs()):
             self.train_batch_idx += steps
             if self.callbacks:
                 self._tell("on_step_end")
@@ -312,6 +313,10 @@ class Trainer:
         self._check_loss()
         if self.val_dataloader is not None:
             self._validate()
+
+    def _unseen_epochs(self) -> int:
+        """How many epochs, this one included, are made before somebody looks at the model."""
+        return 1
 
     def _train(self, batch: Batch) -> None:
         random.begin_step()
@@ -385,7 +390,7 @@ class Trainer:
             getattr(callback, event)(self)
 
 
-def _draw_seed() -> int:
+def draw_seed() -> int:
     """A seed from the state of `fastnn.random`, of ten digits or less so that it can be typed."""
     drawn = random.counters(random.Purpose.USER)
     return zlib.crc32(f"{drawn['seed']} {drawn['step'].value} {drawn['ordinal']}".encode())
@@ -400,44 +405,3 @@ def _tell_varies(what: str) -> None:
     recorder = dispatch.state.recorder
     if isinstance(recorder, Recorder):
         recorder.varies(what)
-
-
-@contextmanager
-def _claim(*things: object) -> Iterator[None]:
-    with _busy_lock:
-        if any(id(thing) in _busy for thing in things):
-            raise RuntimeError("[fit] this model or trainer is at work already: wait for it, or train a copy.deepcopy")
-        _busy.update(map(id, things))
-    try:
-        yield
-    finally:
-        with _busy_lock:
-            _busy.difference_update(map(id, things))
-
-
-_asked_for: dict[object, int] = {}  # numbers of threads, by who asks at the moment
-_not_asked = 0
-
-
-@contextmanager
-def native_threads(count: int | None) -> Iterator[None]:
-    """Native calls use `count` threads inside, None: as many as before.
-
-    The number is the process's: of several that ask at once the latest decides, and the last to leave puts it back.
-    """
-    global _not_asked
-    if count is None:
-        yield
-        return
-    who = object()
-    with _busy_lock:
-        if not _asked_for:
-            _not_asked = _core.num_threads()
-        _asked_for[who] = count
-        _core.set_num_threads(count)
-    try:
-        yield
-    finally:
-        with _busy_lock:
-            del _asked_for[who]
-            _core.set_num_threads(next(reversed(_asked_for.values()), _not_asked))

@@ -13,6 +13,7 @@ import fastnn as fn
 from fastnn import functional as F
 from fastnn import nn, optim
 from fastnn.callbacks import Callback, CSVLogger, EarlyStopping, LearningRateScheduler
+from fastnn.execution import has_user_code
 
 EPOCH = r"epoch: steps run natively, shuffling and gathering included"
 STEP = r"step: each step runs natively, on batches made in Python"
@@ -472,3 +473,25 @@ def test_runs_are_compared_by_all_that_counts() -> None:
     assert set(run.history) == {"train_loss", "val_loss", "val_acc", "lr"}
     assert len(run.steps["train_loss"]) == 16
     assert (np.diff(LABELS) != 0).any()
+
+
+class Made(fn.MLP):
+    """What of it is the user's runs before the first step."""
+
+    classes = 3
+
+    def __init__(self) -> None:
+        super().__init__(self.classes, 5, lr=0.1)
+
+    def configure_optimizers(self) -> optim.Adam:
+        return optim.Adam(self.parameters())
+
+
+@pytest.mark.parametrize("code", ["loss", "forward", "lr", "__setattr__"])
+def test_a_class_that_only_makes_layers_and_optimizer_brings_no_code_into_a_step(code: str) -> None:
+    class Other(Made):
+        pass
+
+    assert not has_user_code([Other()])
+    setattr(Other, code, property(lambda self: 0.1) if code == "lr" else getattr(fn.MLP, code))
+    assert has_user_code([Other.__new__(Other)])
