@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 from . import functional as F
-from .dispatch import Slot, before_step, run
+from .dispatch import Slot, before_step, constant, run
 from .functional import clip_grad_norm_
 from .tensor import Tensor
 
@@ -131,6 +131,15 @@ class Optimizer:
         self.num_updates += steps
         return varying
 
+    def restart(self) -> bool:
+        """Be as a new optimizer of the same settings, in the same memory; False where that cannot be done."""
+        self.num_updates = 0
+        for member in self._members:
+            member.state.pop("step", None)
+            for value in member.state.values():
+                run("cast", constant(0, value.dtype), out=value)
+        return True
+
     def step(self) -> None:
         """Change every parameter that has a gradient, in place."""
         for member in self._members:
@@ -212,6 +221,10 @@ class SGD(Optimizer):
                 f"[SGD] nesterov needs momentum above 0 and dampening 0, "
                 f"not {group['momentum']} and {group['dampening']}"
             )
+
+    def restart(self) -> bool:
+        # The first gradient enters a new velocity whole, and a later one damped.
+        return not any(group["dampening"] for group in self.param_groups) and super().restart()
 
     def _update(self, member: _Member) -> None:
         group, state = member.group, member.state

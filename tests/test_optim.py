@@ -90,6 +90,32 @@ def test_a_step_is_seen_by_backward_as_a_change_in_place() -> None:
         loss.backward()
 
 
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW])
+def test_an_optimizer_that_restarted_makes_the_steps_of_a_new_one_in_the_same_memory(kind) -> None:
+    w = leaf(1.0, -2.0)
+    optimizer = kind([w], lr=0.1, **({"momentum": 0.9} if kind is optim.SGD else {}))
+
+    def train() -> list[float]:
+        w.data = fn.tensor([1.0, -2.0])
+        for gradient in (0.5, -0.25, 2.0):
+            with_gradient(w, gradient, 1.0)
+            optimizer.step()
+        return w.tolist()
+
+    def memory() -> list[int]:
+        state = optimizer.state_dict()["state"][0]
+        return [value.numpy().ctypes.data for value in state.values() if isinstance(value, fn.Tensor)]
+
+    first, before = train(), memory()
+    assert train() != first
+    assert optimizer.restart()
+    assert (train(), memory(), optimizer.num_updates) == (first, before, 3)
+
+
+def test_dampened_momentum_does_not_restart_because_its_first_step_is_another() -> None:
+    assert not optim.SGD([leaf(1.0)], lr=0.1, momentum=0.9, dampening=0.5).restart()
+
+
 # ---- learning rates -------------------------------------------------------------------------------------------
 
 
