@@ -73,7 +73,7 @@ class Steps:
         self._step, self._log, self._prepare = step, log, prepare
         self._watch, self._settings = watch, settings
         self._own_batches = own_batches
-        self._never, self._has_user_code, self._verify = reason, has_user_code, verify
+        self._never, self.has_user_code, self._verify = reason, has_user_code, verify
         self._reason: str | None = reason
         self._news: str | None = None
         self._records: dict[Hashable, _Record] = {}
@@ -120,7 +120,7 @@ class Steps:
         run in one native call, and are then given one by one.
         """
         self._own = self._own_batches and is_plain(loader)
-        self._compares = self._has_user_code or not self._own
+        self._compares = self.has_user_code or not self._own
         total = len(loader) if hasattr(loader, "__len__") else None
         if self._never is None and self._failures < ATTEMPTS:
             self._reason = None
@@ -202,7 +202,7 @@ class Steps:
         repeats = self._verify or (self._compares and record is not None and not record.is_fresh)
         before = record.check.before(batch) if record is not None and repeats else None
         begun = random.get_state()[1]
-        recorder = Recorder(self._watch() if self._has_user_code else None)
+        recorder = Recorder(self._watch() if self.has_user_code else None)
         recorded, _ = recorder.run(self._step, batch)
         for name, value in recorder.logged:
             self._log(name, [float(value.item())], len(batch[-1]))

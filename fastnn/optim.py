@@ -131,14 +131,15 @@ class Optimizer:
         self.num_updates += steps
         return varying
 
-    def restart(self) -> bool:
-        """Be as a new optimizer of the same settings, in the same memory; False where that cannot be done."""
+    def restart(self, like: "Optimizer") -> None:
+        """Be as `like`, a new optimizer of the same class for parameters of the same shapes, in the memory it has."""
         self.num_updates = 0
+        for group, given in zip(self.param_groups, like.param_groups, strict=True):
+            group.update((name, value) for name, value in given.items() if name != "params")
         for member in self._members:
             member.state.pop("step", None)
             for value in member.state.values():
                 run("cast", constant(0, value.dtype), out=value)
-        return True
 
     def step(self) -> None:
         """Change every parameter that has a gradient, in place."""
@@ -221,10 +222,6 @@ class SGD(Optimizer):
                 f"[SGD] nesterov needs momentum above 0 and dampening 0, "
                 f"not {group['momentum']} and {group['dampening']}"
             )
-
-    def restart(self) -> bool:
-        # The first gradient enters a new velocity whole, and a later one damped.
-        return not any(group["dampening"] for group in self.param_groups) and super().restart()
 
     def _update(self, member: _Member) -> None:
         group, state = member.group, member.state

@@ -169,7 +169,7 @@ class Trainer:
             stack.callback(model.eval)
             self._tell("on_fit_start")
             while self.epoch < self.max_epochs and not self.should_stop:
-                snapshot = Snapshot(model) if self.terminate_on_nan else None
+                snapshot = Snapshot(self.model) if self.terminate_on_nan else None
                 try:
                     self._run_epoch()
                 except DivergenceError as error:
@@ -211,17 +211,20 @@ class Trainer:
             self.optim = saved.restore(model)
             self.epoch, self.train_batch_idx = saved.epochs, saved.steps
         else:
-            self.optim = self._make_optimizer()
+            self.optim = model.configure_optimizers()
             model._remember(data, None if self._prepares() else self.train_dataloader)
-        self._training, self._validation = self._make_steps(self._train), self._make_steps(self._validation_step)
+        self._prepare_steps()
         if self.checkpoint is not None:
             Path(self.checkpoint).parent.mkdir(parents=True, exist_ok=True)
-        self._bar = open_bar(self)
+        self._bar = self._open_bar()
         if self._bar is not None:
             stack.callback(self._bar.close)
 
-    def _make_optimizer(self) -> Any:
-        return self.model.configure_optimizers()
+    def _open_bar(self) -> Any:
+        return open_bar(self)
+
+    def _prepare_steps(self) -> None:
+        self._training, self._validation = self._make_steps(self._train), self._make_steps(self._validation_step)
 
     def _make_steps(self, step: Callable[[Batch], None]) -> Steps:
         model, reason = self.model, None

@@ -31,7 +31,7 @@ ROWS = [
     {"data", "utils"},
     {"models", "description", "checkpoint", "loading", "least_squares", "metrics", "summary"},
     {"history", "callbacks", "divergence", "execution", "progress", "resume", "snapshot", "threads", "trainer"},
-    {"workers", "results", "sweep", "groups"},
+    {"structure", "workers", "results", "sweep", "groups"},
     {"__init__"},
     {"integrations"},
     {"cli", "_bench", "__main__"},
