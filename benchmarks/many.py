@@ -94,7 +94,7 @@ def groups(count: int = 100, workload: Workload = GROUP, epochs: int = 50) -> Ma
     problem = make_problem(dataclasses.replace(workload, steps=workload.steps * count))
     problem = dataclasses.replace(problem, workload=workload)
     orders = _orders(rows, workload, epochs) + rows * np.arange(count).reshape(-1, 1, 1, 1)
-    name = f"{count} groups of {rows} rows, {workload.title}, {epochs} epochs"
+    name = f"{count} groups of {rows} rows, {workload.title.removeprefix('G ')}, {epochs} epochs"
     return Many(name, problem, np.full(count, workload.lr), orders)
 
 
@@ -117,10 +117,13 @@ class AllGroups:
     rows: int = 500
     epochs: int = 50
 
-    flops: ClassVar[int] = 0
     bytes: ClassVar[int] = 0
     memory: ClassVar[int] = 0
     steps: ClassVar[int] = 1
+
+    @property
+    def flops(self) -> int:
+        return GROUP.flops * self.count * self.epochs * self.rows // GROUP.batch
 
     @property
     def name(self) -> str:
@@ -155,10 +158,13 @@ class TwoFits:
     problem: Problem
     epochs: int = 1
 
-    flops: ClassVar[int] = 0
     bytes: ClassVar[int] = 0
     memory: ClassVar[int] = 0
     steps: ClassVar[int] = 1
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.epochs * self.problem.flops
 
     @property
     def name(self) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
+
 from . import nn
 from .models import Model
 from .optim import Optimizer
@@ -32,7 +34,7 @@ def structure(model: Model, optimizer: Any) -> Hashable | None:
     seen: dict[int, int] = {}
     try:
         return _of_module(model, seen), _of_optimizer(optimizer, seen)
-    except (_Untold, RecursionError):
+    except _Untold:
         return None
 
 
@@ -43,7 +45,7 @@ def _of_module(module: nn.Module, seen: dict[int, int]) -> Hashable:
 
 def _of(value: Any, seen: dict[int, int]) -> Hashable:
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in _PLAIN or isinstance(value, np.generic):
         return kind, repr(value)
     if isinstance(value, nn.Module):
         return _of_module(value, seen)
@@ -57,7 +59,7 @@ def _of(value: Any, seen: dict[int, int]) -> Hashable:
 def _of_tensor(value: Tensor, seen: dict[int, int]) -> Hashable:
     number = seen.setdefault(id(value), len(seen))  # one that is shared comes under the same number again
     if isinstance(value, nn.UninitializedParameter):
-        return number, value.expected_shape
+        return number, value.expected_shape, value.requires_grad
     if not (isinstance(value, nn.Parameter) or (value.requires_grad and value.is_leaf)):
         raise _Untold  # its values take part, and are no weights
     return number, value.shape, value.dtype, value.requires_grad
@@ -70,7 +72,7 @@ def _of_optimizer(optimizer: Any, seen: dict[int, int]) -> Hashable:
     for group in optimizer.param_groups:
         lr, params = group["lr"], group["params"]
         # A first gradient enters a velocity whole, and a later one damped: that is another step.
-        if group.get("dampening") or not (isinstance(lr, int | float) or type(lr).__module__ == Optimizer.__module__):
+        if group.get("dampening") or (callable(lr) and type(lr).__module__ != Optimizer.__module__):
             raise _Untold
         if any(id(param) not in seen for param in params):
             raise _Untold

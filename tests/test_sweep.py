@@ -222,6 +222,38 @@ def test_a_parameter_named_as_a_column_keeps_apart_from_it() -> None:
     assert (columns["param_epochs"], columns["epochs"]) == ([5], [2])
 
 
+# ---- drawn at random ------------------------------------------------------------------------------------------
+
+
+class LogUniform:
+    """A distribution with the interface of scipy.stats."""
+
+    def rvs(self, random_state: np.random.Generator) -> float:
+        return float(10 ** random_state.uniform(-2, -1))
+
+
+def tried(seed: int, **options: Any) -> list[dict[str, Any]]:
+    sweep = fn.fit_many(mlp, data(), max_epochs=1, seed=seed, **options)
+    return sorted((trial.parameters for trial in sweep), key=repr)
+
+
+def test_settings_drawn_from_lists_are_different_ones() -> None:
+    grid = {"num_hiddens": [4, 8], "lr": [0.1, 0.2], "dropout": [0.0, 0.1]}
+    drawn = tried(0, grid=grid, samples=5)
+    assert len({repr(parameters) for parameters in drawn}) == 5
+    assert all(parameters[name] in values for parameters in drawn for name, values in grid.items())
+    assert tried(0, grid=grid, samples=100) == tried(1, grid=grid)
+
+
+def test_settings_are_drawn_from_distributions_by_the_seed() -> None:
+    grid = {"lr": LogUniform(), "num_hiddens": [4, 8]}
+    drawn = tried(3, grid=grid, samples=4)
+    assert drawn == tried(3, grid=grid, samples=4)
+    assert drawn != tried(4, grid=grid, samples=4)
+    assert [list(parameters) for parameters in drawn] == [["lr", "num_hiddens"]] * 4
+    assert all(0.01 <= parameters["lr"] <= 0.1 for parameters in drawn)
+
+
 # ---- ending early ---------------------------------------------------------------------------------------------
 
 
@@ -241,6 +273,33 @@ def test_callbacks_hold_for_each_model() -> None:
     sweep = fn.fit_many(mlp, data(), GRID, 60, callbacks=[EarlyStopping(patience=2)], seed=1)
     assert len({trial.epochs for trial in sweep}) > 1
     assert all(trial.epochs == trial.history.epochs for trial in sweep)
+
+
+def test_each_model_has_copies_of_the_callbacks() -> None:
+    stopping = EarlyStopping("train_loss", patience=1, restore_best=True)
+    sweep = fn.fit_many(mlp, data(), GRID, 12, callbacks=[stopping], seed=1, max_workers=4)
+    assert stopping._snapshot is None
+    for trial in sweep:
+        fn.manual_seed(1)
+        model = mlp(**trial.parameters)
+        fn.Trainer(12, seed=1, callbacks=[EarlyStopping("train_loss", patience=1, restore_best=True)]).fit(
+            model, data()
+        )
+        assert weights(trial.model) == weights(model)
+
+
+@pytest.mark.filterwarnings("ignore:.* Training ends, and the model has the weights of epoch:RuntimeWarning")
+def test_training_that_diverges_can_end_with_good_weights() -> None:
+    values = fn.ArrayData(X, X[:, 0] - X[:, 1], batch_size=16)
+    options: dict[str, Any] = {"seed": 0, "terminate_on_nan": True}
+    sweep = fn.fit_many(
+        fn.LinearRegression, values, {"lr": [0.1, 1.5, 0.2]}, 6, monitor="train_loss", max_workers=1, **options
+    )
+    assert {trial.parameters["lr"]: trial.epochs < 6 for trial in sweep} == {0.1: False, 1.5: True, 0.2: False}
+    for trial in sweep:
+        model = fn.LinearRegression(**trial.parameters)
+        fn.Trainer(6, **options).fit(model, values)
+        assert weights(trial.model) == weights(model)
 
 
 def test_ctrl_c_ends_all_of_them() -> None:
@@ -263,6 +322,10 @@ def test_ctrl_c_ends_all_of_them() -> None:
         ([], {}, ValueError, "grid holds no settings"),
         ({"lr": []}, {}, ValueError, "grid holds no settings"),
         ({"lr": [1]}, {"max_epochs": -1}, ValueError, "max_epochs = -1"),
+        ({"lr": LogUniform()}, {}, TypeError, "is no list of values: draw from it with samples="),
+        ({"lr": [1]}, {"samples": 0}, ValueError, "samples = 0 must be at least 1"),
+        ([{"lr": 1}], {"samples": 1}, ValueError, "samples = 1 needs a dict as grid"),
+        ({"lr": LogUniform(), "dropout": []}, {"samples": 1}, ValueError, "grid holds no settings"),
         ({"lr": [1]}, {"halving": 4}, ValueError, "halving = 4 must be from 1 to max_epochs = 3"),
         ({"lr": [1]}, {"halving": 0}, ValueError, "halving = 0"),
         ({"lr": [1]}, {"max_workers": 0}, ValueError, "max_workers = 0 must be at least 1"),
