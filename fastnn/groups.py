@@ -17,7 +17,7 @@ from .loading import from_description
 from .models import Model
 from .results import Table
 from .trainer import draw_seed
-from .workers import Stop, WorkerTrainer, check_options, side_by_side
+from .workers import Stop, WorkerTrainer, check_count, check_options, side_by_side
 
 Name = int | str
 
@@ -171,8 +171,8 @@ def fit_groups(
     """
     options |= {"max_epochs": max_epochs, "seed": draw_seed() if seed is None else seed}
     check_options("fit_groups", options, max_workers)
-    if not isinstance(model := factory(), Model):
-        raise TypeError(f"[fit_groups] factory gave a {type(model).__name__}: it must give a fastnn.Model")
+    check_count("fit_groups", "min_rows", min_rows)
+    _check_factory(factory)
     names, rows = split("fit_groups", groups, len(X))
     y, refused = _without_refused(y)
     data = ArrayData(X, y, batch_size=batch_size)
@@ -183,6 +183,17 @@ def fit_groups(
     side_by_side(order, functools.partial(_Worker, job), max_workers, progress, "group")
     trained = [i for i, row in enumerate(report) if row.error is None]
     return GroupModels(job.model, {name: values[trained] for name, values in job.weights.items()}, report)
+
+
+def _check_factory(factory: Callable[[], Model]) -> None:
+    """Refuse one that gives no model before any group is trained; the caller's random numbers stay as they are."""
+    state = random.get_state()
+    try:
+        model = factory()
+    finally:
+        random.set_state(state)
+    if not isinstance(model, Model):
+        raise TypeError(f"[fit_groups] factory gave a {type(model).__name__}: it must give a fastnn.Model")
 
 
 def split(operation: str, groups: Any, count: int) -> tuple[list[Name], list[Array]]:

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from . import random
+from .callbacks import mode_of
 from .data import DataModule
 from .history import History
 from .models import Model
 from .results import Table
 from .resume import write_run
 from .trainer import draw_seed
-from .workers import Stop, WorkerTrainer, check_options, side_by_side
+from .workers import Stop, WorkerTrainer, check_count, check_options, side_by_side
 
 
 @dataclass(eq=False)
@@ -100,9 +101,7 @@ def fit_many(
     """
     import tempfile
 
-    if mode not in (None, "min", "max"):
-        raise ValueError(f"[fit_many] mode = {mode!r} must be 'min' or 'max'")
-    mode = mode or ("max" if monitor.endswith("acc") else "min")
+    mode = mode_of("fit_many", monitor, mode)
     options["seed"] = draw_seed() if seed is None else seed
     check_options("fit_many", {"max_epochs": max_epochs, **options}, max_workers)
     _check(data, max_epochs, monitor, halving)
@@ -148,8 +147,7 @@ def _combinations(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _drawn(grid: Mapping[str, Any], samples: int, seed: int) -> Iterator[dict[str, Any]]:
     """Settings drawn at random: different ones as long as there are any, where all values are in lists."""
-    if samples < 1:
-        raise ValueError(f"[fit_many] samples = {samples} must be at least 1")
+    check_count("fit_many", "samples", samples)
     draw = np.random.default_rng(seed)
     spread = {name: values for name, values in grid.items() if hasattr(values, "rvs")}
     listed = list(_combinations({name: values for name, values in grid.items() if name not in spread}))
@@ -161,8 +159,10 @@ def _drawn(grid: Mapping[str, Any], samples: int, seed: int) -> Iterator[dict[st
 
 def _check(data: Any, max_epochs: int, monitor: str, halving: int | None) -> None:
     """Refuse what no model could be trained with, before any is."""
-    if halving is not None and not 1 <= halving <= max_epochs:
-        raise ValueError(f"[fit_many] halving = {halving} must be from 1 to max_epochs = {max_epochs}")
+    if halving is not None:
+        check_count("fit_many", "halving", halving)
+        if halving > max_epochs:
+            raise ValueError(f"[fit_many] halving = {halving} must be at most max_epochs = {max_epochs}")
     if not isinstance(data, DataModule):
         raise TypeError(f"[fit_many] data is a {type(data).__name__}, no DataModule: use ArrayData(X, y)")
     if monitor.startswith("val_") and data.val_dataloader() is None:

@@ -132,13 +132,19 @@ def _own(loader: Any) -> Any:
     return copy.copy(loader) if isinstance(loader, DataLoader) else loader
 
 
+def check_count(operation: str, name: str, value: Any) -> None:
+    """ValueError for what is no integer of at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise ValueError(f"[{operation}] {name} = {value!r} must be an integer of at least 1")
+
+
 def check_options(operation: str, options: dict[str, Any], max_workers: int | None) -> None:
     """Refuse options that no trainer takes, or not one of several, before any begins."""
     for name in ("checkpoint", "num_threads"):
         if name in options:
             raise ValueError(f"[{operation}] {name} = {options[name]!r} cannot hold for several models: leave it out")
-    if max_workers is not None and max_workers < 1:
-        raise ValueError(f"[{operation}] max_workers = {max_workers} must be at least 1")
+    if max_workers is not None:
+        check_count(operation, "max_workers", max_workers)
     WorkerTrainer(Stop(), **options)
 
 

@@ -231,6 +231,13 @@ def test_factories_that_give_different_models_are_an_error_of_the_groups_that_di
     assert [row.group for row in models.report if "factory gives models with different" in str(row.error)] == ["ash"]
 
 
+def test_the_random_numbers_of_the_caller_are_not_touched() -> None:
+    fn.manual_seed(11)
+    before = fn.random.get_state()
+    fn.fit_groups(Adam, X, LABELS, GROUPS, 1, seed=5)
+    assert fn.random.get_state() == before
+
+
 def test_what_the_factory_raises_ends_all() -> None:
     def broken() -> fn.Model:
         raise LookupError("no such network")
@@ -305,7 +312,8 @@ def test_ctrl_c_ends_all_groups() -> None:
         ({"factory": lambda: 3}, TypeError, "factory gave a int: it must give a fastnn.Model"),
         ({"max_epochs": -1}, ValueError, "max_epochs = -1"),
         ({"batch_size": 0}, ValueError, "batch_size=0"),
-        ({"max_workers": 0}, ValueError, r"\[fit_groups\] max_workers = 0 must be at least 1"),
+        ({"max_workers": 0}, ValueError, r"\[fit_groups\] max_workers = 0 must be an integer of at least 1"),
+        ({"min_rows": 1.5}, ValueError, r"\[fit_groups\] min_rows = 1.5 must be an integer"),
         ({"checkpoint": "run"}, ValueError, r"\[fit_groups\] checkpoint = 'run' cannot hold"),
     ],
 )
