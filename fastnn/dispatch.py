@@ -78,6 +78,9 @@ class Observer(Protocol):
     def escape(self, what: str) -> None:
         """A value left for Python."""
 
+    def varies(self, what: str, within_epoch: bool) -> None:
+        """Python reads something of the run that the next step finds changed, or the next epoch."""
+
     def before_step(self, callback: "Advance") -> None:
         """`callback` sets Slots and has to run before each repetition of this step."""
 
@@ -223,6 +226,12 @@ def escape(what: str) -> None:
     """Tells an active recorder that a value leaves the world of kernels, by `what`."""
     if state.recorder is not None:
         state.recorder.escape(what)
+
+
+def varies(what: str, within_epoch: bool = True) -> None:
+    """Tells an active recorder that `what`, which is read now, is another in each step, or in each epoch."""
+    if state.recorder is not None:
+        state.recorder.varies(what, within_epoch)
 
 
 def before_step(callback: Advance) -> None:

@@ -1,9 +1,10 @@
 """How the steps of an epoch are run: from Python, recorded while they are, or natively, many in one call.
 
 The first step of a run warms up (lazy shapes, optimizer state). The next two are recorded and have to be equal; from
-then on the engine repeats them. Where user code takes part, the last step of each epoch and the first on batches of
-each shape are run from Python again: what user code finds before and after an epoch is as ever, and each such step is
-compared with its record, the first ones also with what the engine makes of them.
+then on the engine repeats them. Where user code takes part, the last step of an epoch and the first on batches of each
+shape are run from Python again, and compared with their record, the first ones also with what the engine makes of them.
+This is left out as long as all that the code can reach is as it was, and native steps took less than `UNCHECKED` times
+what comparing takes. What user code finds after an epoch is as ever: gradients are those of the last step.
 """
 
 import itertools
@@ -21,13 +22,15 @@ from .data import DataLoader
 from .data.loader import is_plain
 from .dispatch import Array, wrap
 from .record import Check, Eager, Engine, Epochs, Plan, Recorder
-from .record.watch import is_users
+from .record.engine import Load
+from .record.watch import Sight, is_users, look
 from .tensor import Tensor
 
 Batch = Sequence[Any]
 Attributes = Sequence[tuple[str, dict[str, Any]]]
 
 CALL_SECONDS = 0.02  # of a native call: then signals, progress and callbacks have their turn
+UNCHECKED = 20  # times what comparing steps in an epoch takes, native steps may go on without
 ATTEMPTS = 3  # to record, in a run
 _BEFORE_STEPS = frozenset(("__init__", "configure_optimizers"))
 MOST_BATCHES = 64  # of an epoch that is so short that several are worth being made one program
@@ -40,9 +43,11 @@ class _Record:
         self.plan = plan
         self.check = Check(plan)
         self.is_equal = False  # to another record
-        self.is_fresh = False  # made or compared in this epoch
-        self.has_run = False  # natively, in this epoch
+        self.is_fresh = False  # made or compared in this epoch, or as good as that
+        self.has_run = False  # natively, since steps were compared
+        self.depends_on_epoch = False
         self.engine: Engine | None = None
+        self.last_engine: Engine | None = None  # of the last step of an epoch, which leaves gradients
         self.seconds = 0.0  # that a native step takes
         self.ordinal: int | None = None  # of random numbers after a step; None where it begins no step of its own
 
@@ -77,7 +82,9 @@ class Steps:
         self._reason: str | None = reason
         self._news: str | None = None
         self._records: dict[Hashable, _Record] = {}
-        self._warm = self._own = self._compares = False
+        self._warm = self._own = self._compares = self._trusts = False
+        self._sight: Sight | None = None  # when steps were compared
+        self._unchecked = self._checking = 0.0  # seconds of native steps since then, and of comparing
         self._source: list[Any] = []
         self._attributes: Attributes = []
         self._seen: list[list[Any]] = []
@@ -92,7 +99,7 @@ class Steps:
     @property
     def plan(self) -> Plan | None:
         """What native steps do, or None."""
-        plans = [record.engine.plan for record in self._records.values() if record.engine is not None]
+        plans = [engine.plan for record in self._records.values() if (engine := record.engine or record.last_engine)]
         if self._verify:
             plans = [record.plan for record in self._records.values()]
         return plans[0] if plans and self._reason is None else None
@@ -105,7 +112,7 @@ class Steps:
         news = f"; {self._news}" if self._news else ""
         if self._verify:
             return f"verify: each step runs from Python and natively, with the same bits{news}"
-        if not any(record.engine is not None for record in self._records.values()):
+        if self.plan is None:
             return "eager: no step has been repeated yet"
         if self._own:
             return f"epoch: steps run natively, shuffling and gathering included{news}"
@@ -124,19 +131,31 @@ class Steps:
         total = len(loader) if hasattr(loader, "__len__") else None
         if self._never is None and self._failures < ATTEMPTS:
             self._reason = None
-        if self._reason is None and self._compares and not self._verify and total is not None and total < 3:
-            self._reason = "an epoch has no step between its first and its last, which run from Python"
         source = _source(loader) if self._own else []
         if not _is_same(source, self._source):
             self._records.clear()
         self._source = source
-        for record in self._records.values():
-            record.is_fresh = record.has_run = False
+        self._begin_epoch()
         if not self._own:
             return self._from_loader(loader, total)
         if unseen > 1 and not self._logged_ahead:
             self._run_ahead(loader, unseen)
         return self._made_ahead() if self._logged_ahead else self._from_arrays(loader)
+
+    def _begin_epoch(self) -> None:
+        """Decides whether steps are compared in this epoch."""
+        before, trusted = self._sight, self._trusts
+        self._trusts = False
+        if self.has_user_code and not self._verify and self._records:
+            self._sight = look(self._watch())
+            is_same = before is not None and before.is_as(self._sight)
+            self._trusts = is_same and self._unchecked < UNCHECKED * self._checking
+            trusted = trusted and is_same  # otherwise what differs has its reason in what changed
+        if not self._trusts:
+            self._unchecked = self._checking = 0.0
+        for record in self._records.values():
+            record.is_fresh = self._trusts and not record.depends_on_epoch
+            record.has_run = record.has_run and trusted and not record.depends_on_epoch
 
     def _from_arrays(self, loader: DataLoader) -> Iterator[int]:
         order, batch_size, at = loader.begin_epoch(), loader.batch_size, 0
@@ -149,11 +168,11 @@ class Steps:
                 self._run(size, loader.dataset.take(wrap(order[at : at + size])))
                 steps = 1
             else:
-                if self._compares and at + steps * size == len(order):
+                if self._compares and not is_last and at + steps * size == len(order):
                     steps -= 1  # the last
                 steps = self._steps_in_a_call(record, steps)
-                record.engine = record.engine or Engine(record.plan, loader.dataset.take_into, size)
-                self._run_natively(record, record.engine, size, steps, order[at : at + steps * size])
+                engine = self._engine(record, is_last, loader.dataset.take_into, size)
+                self._run_natively(record, engine, size, steps, order[at : at + steps * size])
             at += steps * size
             yield steps
 
@@ -174,9 +193,9 @@ class Steps:
             if record is None:
                 self._run(shapes, batch)
             else:
-                record.engine = record.engine or Engine(record.plan)
-                record.engine.load(batch)
-                self._run_natively(record, record.engine, len(batch[-1]), 1, None)
+                engine = self._engine(record, number == total)
+                engine.load(batch)
+                self._run_natively(record, engine, len(batch[-1]), 1, None)
             self._seen = [list(attributes.values()) for _, attributes in self._attributes]
             yield 1
 
@@ -185,7 +204,18 @@ class Steps:
         record = self._records.get(shapes)
         if self._reason is not None or self._verify or record is None or not record.is_equal:
             return None
-        return None if self._compares and (is_last or not record.is_fresh) else record
+        if self._compares and (not record.is_fresh or (is_last and not self._trusts)):
+            return None
+        return record
+
+    def _engine(self, record: _Record, is_last: bool, load: Load | None = None, batch_size: int = 0) -> Engine:
+        """Runs steps natively; the last of an epoch leaves its gradients where user code may look at them."""
+        if is_last and self._compares and record.plan.gradients:
+            if record.last_engine is None:
+                record.last_engine = Engine(record.plan, load, batch_size, keeps_gradients=True)
+            return record.last_engine
+        record.engine = record.engine or Engine(record.plan, load, batch_size)
+        return record.engine
 
     # ---- from Python ----------------------------------------------------------------------------------------------
 
@@ -200,6 +230,7 @@ class Steps:
             return
         record = self._records.get(shapes)
         repeats = self._verify or (self._compares and record is not None and not record.is_fresh)
+        started = time.perf_counter()
         before = record.check.before(batch) if record is not None and repeats else None
         begun = random.get_state()[1]
         recorder = Recorder(self._watch() if self.has_user_code else None)
@@ -220,8 +251,11 @@ class Steps:
             record.is_equal = record.is_fresh = True
             _, step, ordinal = random.get_state()
             record.ordinal = None if step == begun else ordinal
+            record.depends_on_epoch |= recorder.depends_on_epoch
+            record.has_run = False
             if not self._own:
                 self._attributes = self._settings()
+        self._checking += time.perf_counter() - started
 
     def _give_back_gradients(self) -> None:
         """Native steps leave None, those from Python not: a step may ask whether there is a gradient."""
@@ -296,9 +330,13 @@ class Steps:
         record.has_run = True
         if self._compares and not self._gradients:
             self._gradients = [(leaf, leaf.grad) for leaf, _ in record.plan.gradients]
+        if engine is record.last_engine:
+            self._gradients = []  # it leaves new ones
         started = time.perf_counter()
         results = engine.run(steps, rows)
-        record.seconds = (time.perf_counter() - started) / steps
+        seconds = time.perf_counter() - started
+        record.seconds = seconds / steps
+        self._unchecked += seconds
         if record.ordinal is not None:
             random.set_ordinal(record.ordinal)
         for name, values in zip(engine.names, results.T, strict=True):

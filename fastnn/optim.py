@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 from . import functional as F
-from .dispatch import Slot, before_step, constant, run
+from .dispatch import Slot, before_step, constant, run, varies
 from .functional import clip_grad_norm_
 from .tensor import Tensor
 
@@ -47,12 +47,14 @@ class Optimizer:
     step on. `num_updates` counts the steps made.
     """
 
+    _advances = frozenset(("_num_updates",))  # what the run itself changes from step to step (`record.watch`)
+
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         name = type(self).__name__
         entries: list[Any] = [params] if isinstance(params, Tensor) else list(params)
         if not entries:
             raise ValueError(f"[{name}] params is empty: nothing to optimize")
-        self.num_updates = 0
+        self._num_updates = 0
         self.param_groups: list[dict[str, Any]] = []
         self._members: list[_Member] = []
         self._rates: list[tuple[dict[str, Any], Slot]] = []
@@ -101,6 +103,12 @@ class Optimizer:
             )
 
     @property
+    def num_updates(self) -> int:
+        """Updates made."""
+        varies("num_updates")
+        return self._num_updates
+
+    @property
     def lr(self) -> float:
         """Learning rate of the first group in the latest update; before that, in the first."""
         lr = self.param_groups[0]["lr"]
@@ -121,19 +129,19 @@ class Optimizer:
         for group, slot in self._rates:
             lr = group["lr"]
             if callable(lr):
-                rates = [float(lr(t)) for t in range(self.num_updates, self.num_updates + steps)]
+                rates = [float(lr(t)) for t in range(self._num_updates, self._num_updates + steps)]
                 varying[slot] = rates
                 slot.value = rates[-1]
             else:
                 slot.value = lr
             if not (math.isfinite(slot.value) and slot.value >= 0):
                 raise ValueError(f"[{type(self).__name__}] lr = {slot.value} must be finite and at least 0")
-        self.num_updates += steps
+        self._num_updates += steps
         return varying
 
     def restart(self, like: "Optimizer") -> None:
         """Be as `like`, a new optimizer of the same class for parameters of the same shapes, in the memory it has."""
-        self.num_updates = 0
+        self._num_updates = 0
         for group, given in zip(self.param_groups, like.param_groups, strict=True):
             group.update((name, value) for name, value in given.items() if name != "params")
         for member in self._members:
@@ -183,7 +191,7 @@ class Optimizer:
             group.update({k: v for k, v in saved.items() if k in group and k != "params" and not callable(group[k])})
         for member, state in zip(self._members, states, strict=True):
             member.state = state
-        self.num_updates = int(state_dict["num_updates"])
+        self._num_updates = int(state_dict["num_updates"])
 
 
 class SGD(Optimizer):

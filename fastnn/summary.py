@@ -164,6 +164,9 @@ class _Counter:
     def escape(self, what: str) -> None:
         """Values may leave."""
 
+    def varies(self, what: str, within_epoch: bool) -> None:
+        """So they may."""
+
     def gradient(self, leaf: Any) -> None:
         """There are none."""
 

@@ -18,7 +18,7 @@ from .execution import Steps, has_user_code
 from .history import History, Meter
 from .models import Batch, Model
 from .progress import move_bar, open_bar
-from .record import Plan, Recorder
+from .record import Plan
 from .resume import SavedRun, write_run
 from .snapshot import Snapshot
 from .tensor import Tensor
@@ -59,8 +59,11 @@ class Trainer:
     (3, True)
     """
 
-    # What may change beside a step (`record.watch`).
+    # What may change beside a step, and what the run itself changes from step to step (`record.watch`).
     _unwatched = frozenset(("train_dataloader", "val_dataloader", "callbacks", "_bar"))
+    _advances = frozenset(
+        ("_epoch", "_train_batch_idx", "_val_batch_idx", "_meter", "_checked", "_first_step", "_logged", "_val_seconds")
+    )
 
     def __init__(
         self,
@@ -101,6 +104,7 @@ class Trainer:
         self.callbacks, self.seed, self.checkpoint, self.per_step = tuple(callbacks), seed, checkpoint, per_step
         self.replay, self.verify, self.terminate_on_nan = replay, verify, terminate_on_nan
         self.history = History()
+        self._epoch = 0
         self.should_stop = self._fitting = self._logged = False
         self._bar: Any = None
         self._train_batch_idx = self._val_batch_idx = 0
@@ -119,9 +123,29 @@ class Trainer:
         return None if self._training is None else self._training.plan
 
     @property
+    def epoch(self) -> int:
+        """Epochs made."""
+        dispatch.varies("epoch", within_epoch=False)
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epochs: int) -> None:
+        self._epoch = epochs
+
+    @property
+    def history(self) -> History:
+        """What was measured in the epochs made."""
+        dispatch.varies("history", within_epoch=False)
+        return self._history
+
+    @history.setter
+    def history(self, history: History) -> None:
+        self._history = history
+
+    @property
     def train_batch_idx(self) -> int:
         """Training steps made."""
-        _tell_varies("train_batch_idx")
+        dispatch.varies("train_batch_idx")
         return self._train_batch_idx
 
     @train_batch_idx.setter
@@ -131,7 +155,7 @@ class Trainer:
     @property
     def val_batch_idx(self) -> int:
         """Validation steps made."""
-        _tell_varies("val_batch_idx")
+        dispatch.varies("val_batch_idx")
         return self._val_batch_idx
 
     @val_batch_idx.setter
@@ -401,10 +425,3 @@ def draw_seed() -> int:
 
 def _length(loader: Any) -> int | None:
     return len(loader) if hasattr(loader, "__len__") else None
-
-
-def _tell_varies(what: str) -> None:
-    """A step that reads the number of steps does something else sooner or later."""
-    recorder = dispatch.state.recorder
-    if isinstance(recorder, Recorder):
-        recorder.varies(what)

@@ -1,21 +1,22 @@
 """What a recording could miss: verified training never differs in silence, ordinary training where the docs say so."""
 
+import math
 import re
 import time
 import warnings
 from pathlib import Path
 
 import pytest
-from meddling import MEDDLING, stepping
+from meddling import MEDDLING, late, stepping
 from training_runs import fit
 
 import fastnn as fn
+from fastnn import execution
 
 # What default training gets wrong, and how docs/design.md names it.
 KNOWN_LIMITS = {
     "a counter outside python": "files, clocks, servers",
     "a trainer that counts where nobody sees it": "files, clocks, servers",
-    "a branch on the number of updates": "`num_updates` of an optimizer",
     "a schedule that changes the model": "A schedule that does more than give a number",
     "a schedule that ends in an exception": "A schedule is asked ahead",
     "an exception that the step handles": "catches the exception of a kernel",
@@ -48,8 +49,11 @@ NATIVE = [
 ]
 
 
+@pytest.mark.parametrize("unchecked", [math.inf, 0])
 @pytest.mark.parametrize("meddler", MEDDLING)
-def test_training_has_the_bits_of_training_from_python(meddler: str) -> None:
+def test_training_has_the_bits_of_training_from_python(monkeypatch, meddler: str, unchecked: float) -> None:
+    """Whether steps are compared in every epoch, or only where something that can be reached has changed."""
+    monkeypatch.setattr(execution, "UNCHECKED", unchecked)
     make = MEDDLING[meddler]
     eager, native, verified = fit(make, replay=False), fit(make), fit(make, verify="every_step")
     assert (eager.error is not None) == (meddler in ENDS_EARLY), eager.error
@@ -92,8 +96,9 @@ def test_a_number_of_a_clock_makes_it_eager() -> None:
     assert fit(make).execution.startswith("eager: values from Python or NumPy changed between two steps")
 
 
-def test_what_is_found_at_the_end_of_an_epoch_is_told_and_not_repeated_again() -> None:
-    setup = MEDDLING["a branch on the number of updates"]()
+def test_what_is_found_at_the_end_of_an_epoch_is_told_and_not_repeated_again(monkeypatch) -> None:
+    monkeypatch.setattr(execution, "UNCHECKED", 0)
+    setup = stepping(lambda self, batch, loss: loss * late(self.trainer.optim._num_updates))
     trainer = fn.Trainer(4, seed=3)
     with pytest.warns(RuntimeWarning, match=r"\[fit\] .*, within an epoch\. Steps before it were repeated natively"):
         trainer.fit(setup.model, setup.data)

@@ -1,5 +1,6 @@
 """Training that is repeated natively has the bits of training from Python, and says how it is run."""
 
+import math
 import re
 import threading
 from pathlib import Path
@@ -10,10 +11,10 @@ from recorded_steps import Soft
 from training_runs import LABELS, TARGETS, Batches, Run, ScratchSGD, Setup, Small, X, classes, fit, values
 
 import fastnn as fn
+from fastnn import execution, nn, optim
 from fastnn import functional as F
-from fastnn import nn, optim
 from fastnn.callbacks import Callback, CSVLogger, EarlyStopping, LearningRateScheduler
-from fastnn.execution import has_user_code
+from fastnn.record import Recorder
 
 EPOCH = r"epoch: steps run natively, shuffling and gathering included"
 STEP = r"step: each step runs natively, on batches made in Python"
@@ -208,14 +209,8 @@ CASES = {
     "the book's regression": (EPOCH, lambda: Setup(BookRegression(), values(val=0.2))),
     "the book's softmax": (EPOCH, lambda: Setup(BookSoftmax(), classes(val=0.2))),
     "much is logged": (EPOCH, lambda: Setup(LogsMuch(), classes(val=0.4))),
-    "own model, one batch": (
-        "eager: an epoch has no step between its first and its last",
-        lambda: Setup(Small(), classes(8), epochs=6),
-    ),
-    "own model, two batches": (
-        "eager: an epoch has no step between its first and its last",
-        lambda: Setup(Small(), classes(12), epochs=6),
-    ),
+    "own model, one batch": (EPOCH, lambda: Setup(Small(), classes(8), epochs=9)),
+    "own model, two batches": (EPOCH, lambda: Setup(Small(), classes(12), epochs=9)),
     "own model, three batches": (EPOCH, lambda: Setup(Small(), classes(24), epochs=6)),
     "own model, a short last batch": (EPOCH, lambda: Setup(Small(), classes(70), epochs=6)),
     # ---- loaders of one's own
@@ -277,6 +272,19 @@ def test_replay_can_be_turned_off() -> None:
     assert run.execution == "eager: replay=False"
     assert run.trainer.plan is None
     assert fit(CASES["a list of batches"][1], replay=False).execution == "eager: replay=False"
+
+
+@pytest.mark.parametrize(("unchecked", "compared"), [(math.inf, 5), (0, 23)])
+def test_steps_are_compared_until_nothing_can_have_changed(monkeypatch, unchecked, compared) -> None:
+    """In the first epoch two steps are recorded and the last is compared; then the first and the last of the second
+    epoch, or of all.
+    """
+    calls, run = [], Recorder.run
+    monkeypatch.setattr(execution, "UNCHECKED", unchecked)
+    monkeypatch.setattr(Recorder, "run", lambda *arguments: calls.append(1) or run(*arguments))
+    native = fit(lambda: Setup(Small(), classes(), epochs=11))
+    assert len(calls) == compared
+    assert native == fit(lambda: Setup(Small(), classes(), epochs=11), replay=False)
 
 
 def test_two_steps_are_too_few_to_record() -> None:
@@ -473,25 +481,3 @@ def test_runs_are_compared_by_all_that_counts() -> None:
     assert set(run.history) == {"train_loss", "val_loss", "val_acc", "lr"}
     assert len(run.steps["train_loss"]) == 16
     assert (np.diff(LABELS) != 0).any()
-
-
-class Made(fn.MLP):
-    """What of it is the user's runs before the first step."""
-
-    classes = 3
-
-    def __init__(self) -> None:
-        super().__init__(self.classes, 5, lr=0.1)
-
-    def configure_optimizers(self) -> optim.Adam:
-        return optim.Adam(self.parameters())
-
-
-@pytest.mark.parametrize("code", ["loss", "forward", "lr", "__setattr__"])
-def test_a_class_that_only_makes_layers_and_optimizer_brings_no_code_into_a_step(code: str) -> None:
-    class Other(Made):
-        pass
-
-    assert not has_user_code([Other()])
-    setattr(Other, code, property(lambda self: 0.1) if code == "lr" else getattr(fn.MLP, code))
-    assert has_user_code([Other.__new__(Other)])

@@ -1,4 +1,4 @@
-"""structure: equal for models whose steps are the same, and untold where that cannot be known."""
+"""What decides which models can share recorded steps: structure, and whether code of the user's takes part."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,7 @@ import pytest
 
 import fastnn as fn
 from fastnn import nn, optim
+from fastnn.execution import has_user_code
 from fastnn.structure import structure
 
 
@@ -86,3 +87,25 @@ def test_rates_and_optimizers_of_ones_own_have_no_structure() -> None:
     assert structure(model, optim.SGD(model.parameters(), lr=lambda update: 0.1)) is None
     assert structure(model, object()) is None
     assert structure(model, optim.SGD([fn.ones(1, requires_grad=True)], lr=0.1)) is None
+
+
+class Made(fn.MLP):
+    """What of it is the user's runs before the first step."""
+
+    classes = 3
+
+    def __init__(self) -> None:
+        super().__init__(self.classes, 5, lr=0.1)
+
+    def configure_optimizers(self) -> optim.Adam:
+        return optim.Adam(self.parameters())
+
+
+@pytest.mark.parametrize("code", ["loss", "forward", "lr", "__setattr__"])
+def test_a_class_that_only_makes_layers_and_optimizer_brings_no_code_into_a_step(code: str) -> None:
+    class Other(Made):
+        pass
+
+    assert not has_user_code([Other()])
+    setattr(Other, code, property(lambda self: 0.1) if code == "lr" else getattr(fn.MLP, code))
+    assert has_user_code([Other.__new__(Other)])

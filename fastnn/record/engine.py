@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fastnn import _core
-from fastnn.dispatch import Array, Slot
+from fastnn.dispatch import Array, Slot, wrap
 
 from .fuse import fuse
 from .layout import lay_out
@@ -21,12 +21,15 @@ class Engine(Replayer):
     """Runs a plan natively, fused, with the same bits, in memory that is laid out once. `plan` is the fused one.
 
     `load` brings rows of the data into the inputs, as part of each step; `batch_size` is their number. Without it,
-    `load(batch)` fills them before each step. Gradients exist within a step only: afterwards ``grad`` is None.
+    `load(batch)` fills them before each step. Gradients exist within a step only, and ``grad`` is None afterwards; with
+    `keeps_gradients` it is that of the latest step, and fewer steps can be put together.
     """
 
-    def __init__(self, plan: Plan, load: Load | None = None, batch_size: int = 0) -> None:
-        super().__init__(fuse(plan))
+    def __init__(
+        self, plan: Plan, load: Load | None = None, batch_size: int = 0, keeps_gradients: bool = False
+    ) -> None:
         self._leaves = [leaf for leaf, _ in plan.gradients]
+        super().__init__(fuse(plan, keeps_gradients))
         self.batch_size = batch_size
         self.names = list(plan.logs)
         self.logged = [self._view(self.plan.logs[name]) for name in self.names]
@@ -69,9 +72,11 @@ class Engine(Replayer):
         values = np.array(list(varying.values()), np.float64).T.copy() if varying else None
         try:
             results: Array = self._program.run(steps, rows, None if rows is None else self._rows, list(varying), values)
-            return results
         finally:
             self.note(steps)
+        for leaf, operand in self.plan.gradients:
+            leaf.grad = wrap(self._view(operand).copy())
+        return results
 
     def note(self, steps: int) -> None:
         """Tells those who hold states that they changed, and leaves that their gradients are gone."""

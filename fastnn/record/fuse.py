@@ -17,17 +17,19 @@ TRANSPOSITIONS = {"transpose_a", "transpose_b"}
 GRADIENTS = {"relu_backward": "relu", "sigmoid_backward": "sigmoid", "tanh_backward": "tanh", "gelu_backward": "gelu"}
 
 
-def fuse(plan: Plan) -> Plan:
-    """`plan` with steps put together. Gradients of leaves are no longer to be found in it."""
+def fuse(plan: Plan, keeps_gradients: bool = False) -> Plan:
+    """`plan` with steps put together. Gradients of leaves are no longer to be found in it, unless it keeps them."""
+    if not keeps_gradients:
+        plan = dataclasses.replace(plan, gradients=[])
     steps = plan.steps
     for rule in (_layer, _activated, _gradient, _update):
         steps = _apply(rule, plan, steps)
-    return dataclasses.replace(plan, steps=_without_dead(plan, steps), gradients=[])
+    return dataclasses.replace(plan, steps=_without_dead(plan, steps))
 
 
 def _apply(rule: Rule, plan: Plan, steps: Sequence[Step]) -> list[Step]:
     """Puts a product and the one step that reads it together, where `rule` makes one of them."""
-    kept = {operand.memory for operand in (plan.loss, *plan.logs.values()) if operand is not None}
+    kept = {operand.memory for operand in plan.outcomes}
     readers: dict[int, list[int]] = {}
     for i, step in enumerate(steps):
         for number in {operand.memory for operand in (*_read(step), *step.writes)}:
@@ -111,7 +113,7 @@ def _update(product: Step, update: Step) -> Step | None:
 
 def _without_dead(plan: Plan, steps: Sequence[Step]) -> list[Step]:
     """The steps whose results somebody reads, that change a state, or that call Python."""
-    needed = {operand.memory for operand in (plan.loss, *plan.logs.values()) if operand is not None}
+    needed = {operand.memory for operand in plan.outcomes}
     needed |= {number for number, memory in enumerate(plan.memory) if memory.role is Role.STATE}
     live = []
     for step in reversed(steps):

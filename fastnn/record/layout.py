@@ -48,7 +48,7 @@ def place(plan: Plan) -> tuple[dict[int, int], int]:
 def lifetimes(plan: Plan) -> Iterator[tuple[int, tuple[int, int]]]:
     """Of inputs and temporaries: the first and the last step that touches them.
 
-    Inputs are there before the first step, and what is logged or returned is read after the last.
+    Inputs are there before the first step, and the outcomes are read after the last.
     """
     end = len(plan.steps)
     touched: dict[int, list[int]] = {number: [-1] for number in plan.inputs}
@@ -56,9 +56,8 @@ def lifetimes(plan: Plan) -> Iterator[tuple[int, tuple[int, int]]]:
         for operand in (*step.operands, *step.results, *step.writes):
             if operand is not None:
                 touched.setdefault(operand.memory, []).append(i)
-    for operand in (plan.loss, *plan.logs.values()):
-        if operand is not None:
-            touched.setdefault(operand.memory, []).append(end)
+    for operand in plan.outcomes:
+        touched.setdefault(operand.memory, []).append(end)
     for number, steps in touched.items():
         if plan.memory[number].role in (Role.INPUT, Role.TEMPORARY):
             yield number, (min(steps), max(steps))

@@ -107,6 +107,12 @@ class Plan:
         """The numbers of memory that steps change."""
         return written(self.steps)
 
+    @property
+    def outcomes(self) -> list[Operand]:
+        """What is read after a step: the loss, what was logged, and gradients."""
+        loss = [] if self.loss is None else [self.loss]
+        return [*loss, *self.logs.values(), *(operand for _, operand in self.gradients)]
+
     def difference(self, other: "Plan") -> str | None:
         """Why `other` is another step than this one; None if it is the same."""
         for mine, theirs in zip(self.steps, other.steps, strict=False):

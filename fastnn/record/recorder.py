@@ -76,12 +76,14 @@ class Recorder:
     """Records one step; `watch` are objects from which nothing may be reached that changes (`watch.look`), None where
     no code takes part that could change anything.
 
-    `reason` is None as long as the step can be repeated. After the step, `logged` holds what was logged, in order, and
-    `functions` the results of each half of a `Function`.
+    `reason` is None as long as the step can be repeated; `depends_on_epoch` says that it may be another in the next
+    epoch. After the step, `logged` holds what was logged, in order, and `functions` the results of each half of a
+    `Function`.
     """
 
     def __init__(self, watch: Iterable[object] | None = ()) -> None:
         self.reason: str | None = None
+        self.depends_on_epoch = False
         self.watch = None if watch is None else list(watch)
         self.memory: list[Memory] = []
         self.steps: list[Step] = []
@@ -172,9 +174,11 @@ class Recorder:
         """A value left for Python."""
         self._give_up(f"{what} at {user_line()} takes a value out of the step")
 
-    def varies(self, what: str) -> None:
-        """Python reads a number that the next step finds changed."""
-        self._give_up(f"{what}, read at {user_line()}, is another in each step")
+    def varies(self, what: str, within_epoch: bool) -> None:
+        """Python reads something of the run that the next step finds changed, or the next epoch."""
+        self.depends_on_epoch = True
+        if within_epoch:
+            self._give_up(f"{what}, read at {user_line()}, is another in each step")
 
     def before_step(self, callback: Advance) -> None:
         """What `callback` changes of itself, or of what it is a method of, is no change by the step."""

@@ -28,7 +28,7 @@ _PLAIN = frozenset((bool, int, str, bytes, type(None), type(...)))
 _CLOSED, _OPEN = ("fastnn.", "numpy"), ("fastnn.nn.", "fastnn.optim", "fastnn.models", "fastnn.data.")
 _MOST_OWNERS, _MOST_VALUES, _DEPTH = 1000, 8000, 8
 _LONG = 256  # items of a container that is compared whole
-_SMALL = 4096  # bytes of an array that is compared whole
+_SMALL, _SAMPLE = 65536, 4096  # bytes of an array that is compared whole, and about as many of a larger one
 
 
 @dataclass
@@ -47,6 +47,14 @@ class Sight:
     def change_in(self, later: "Sight") -> str | None:
         """The first difference among what was seen later; that may be less."""
         return next(filter(None, map(self._change_of, later.values, itertools.repeat(later))), None)
+
+    def is_as(self, later: "Sight") -> bool:
+        """Whether nothing changed but what a run itself changes from step to step, and generators of random numbers."""
+        return self.values == later.values or all(
+            self.values.get(key) == later.values.get(key)
+            for key in self.values.keys() | later.values.keys()
+            if key[0] and key[1] not in getattr(type(self.owners.get(key[0])), "_advances", ())
+        )
 
     def _change_of(self, key: tuple[int, str], later: "Sight") -> str | None:
         before, after = self.values.get(key), later.values.get(key)
@@ -289,7 +297,7 @@ def _(value: np.ndarray, looking: _Look, depth: int) -> Any:
         return value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, np.memmap):
         return _Is(value)  # elements may be far away
-    most = max(2, int((_SMALL / value.itemsize) ** (1 / value.ndim)))
+    most = max(2, int((_SAMPLE / value.itemsize) ** (1 / value.ndim)))
     return _Is(value), value[tuple([slice(None, None, max(1, n // most)) for n in value.shape])].tobytes()
 
 

@@ -74,7 +74,7 @@ def a_counter_in_an_array():
         self.count[::2] += 1
         return loss * late(self.count[300])
 
-    return stepping(act, count=np.zeros(2000))
+    return stepping(act, count=np.zeros(20000))
 
 
 @meddling
