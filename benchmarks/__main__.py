@@ -26,7 +26,7 @@ TITLES = {
     "process": "Whole processes",
     "many": "Many models at once, float32",
 }
-ROUNDS = {"many": 5}
+ROUNDS = {"many": 4}
 
 
 def main(arguments: list[str] | None = None) -> None:

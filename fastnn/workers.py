@@ -16,6 +16,7 @@ from .models import Model
 from .optim import Optimizer
 from .progress import shows_progress
 from .structure import structure
+from .tensor import Tensor
 from .threads import native_threads
 from .trainer import Trainer
 
@@ -50,9 +51,10 @@ class Stop:
 
 @dataclass(eq=False)
 class _Recorded:
-    """A model whose steps have been recorded, and in whose memory they run."""
+    """A model whose steps have been recorded, and its parameters, in whose memory they run."""
 
     model: Model
+    parameters: list[Tensor]
     optim: Optimizer
     training: Steps
     validation: Steps
@@ -104,7 +106,7 @@ class WorkerTrainer(Trainer):
             known = known, self.history.seed  # which is recorded
         recorded = self._recorded.get(known)
         if recorded is not None:
-            _begin_alike(self.model, recorded.model)
+            _begin_alike(self.model, recorded.parameters)
             recorded.optim.restart(like=self.optim)
             recorded.model.trainer = self
             self.model, self.optim = recorded.model, recorded.optim
@@ -114,15 +116,16 @@ class WorkerTrainer(Trainer):
             assert self._training is not None
             if known is None or self._training.has_user_code:
                 return
-            self._recorded[known] = _Recorded(self.model, self.optim, self._training, self._validation)
+            parameters = list(self.model.parameters())
+            self._recorded[known] = _Recorded(self.model, parameters, self.optim, self._training, self._validation)
             if len(self._recorded) > KEPT:
                 del self._recorded[next(iter(self._recorded))]
         self._structure = known
 
 
-def _begin_alike(model: Model, recorded: Model) -> None:
-    """Give `recorded` the weights with which training of `model` begins, in the memory it has."""
-    for (_, first), (_, weight) in zip(model.named_parameters(), recorded.named_parameters(), strict=True):
+def _begin_alike(model: Model, recorded: list[Tensor]) -> None:
+    """Give parameters the values with which training of `model` begins, in the memory they have."""
+    for first, weight in zip(model.parameters(), recorded, strict=True):
         if isinstance(first, nn.UninitializedParameter):
             first.materialize(weight.shape, weight.dtype)
         run("cast", first, out=weight)

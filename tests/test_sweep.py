@@ -143,6 +143,21 @@ def test_a_loader_that_the_data_give_again_and_again_is_each_models_own() -> Non
         assert weights(trial.model) == alone(mlp, trial.parameters, Kept(), 2, 3)[0]
 
 
+def test_batches_made_in_python_give_the_bits_of_training_alone_too() -> None:
+    class Lists(fn.DataModule):
+        def __init__(self) -> None:
+            self.batches = [(X[i : i + 30], Y[i : i + 30]) for i in range(0, 200, 30)]
+
+        def train_dataloader(self) -> list[Any]:
+            return self.batches
+
+    grid = {"num_hiddens": [6], "lr": [0.1, 0.2, optim.FactorScheduler(0.9)], "seed": [1, 2]}
+    sweep = fn.fit_many(mlp, Lists(), grid, 5, monitor="train_loss", max_workers=1)
+    for trial in sweep:
+        parameters = dict(trial.parameters)
+        assert weights(trial.model) == alone(mlp, parameters, Lists(), parameters.pop("seed"), 5)[0]
+
+
 def test_all_models_share_the_arrays() -> None:
     module, seen = data(), []
 
