@@ -293,6 +293,8 @@ class Function:
     tensor([ 3., 12.])
     """
 
+    _borrows = False  # neither its arguments nor its result are kept or changed later: they need no copies
+
     @staticmethod
     def forward(ctx: Context, *args: Any) -> Array:
         """The result for `args`."""
@@ -338,8 +340,9 @@ class Application:
         for place, array in zip(self.places, arrays, strict=True):
             args[place] = array
         self.inputs, self.context = arrays, Context()
+        result = self._unrecorded(self.function.forward, *args)
         # A copy: forward may return its input, or keep its result and change it later.
-        return (np.array(self._unrecorded(self.function.forward, *args), order="C"),)
+        return (result if self.function._borrows else np.array(result, order="C"),)
 
     def backward(self, grad: Array) -> tuple[Array, ...]:
         """One gradient per Tensor; zeros where backward gives None."""

@@ -146,7 +146,7 @@ class ModelCheckpoint(_Monitor):
             is_due = state.epoch % self.every_n_epochs == 0
         else:
             is_due = self._epochs_since(self._best(state), state) == 0
-        if is_due:
+        if is_due and state.rank == 0:
             state.model.save(_in_a_folder(self._name(state)))
 
     def _name(self, state: "Trainer") -> str:
@@ -167,7 +167,8 @@ class CSVLogger(Callback):
         self.path = path
 
     def on_epoch_end(self, state: "Trainer") -> None:
-        state.history.to_csv(_in_a_folder(self.path))
+        if state.rank == 0:
+            state.history.to_csv(_in_a_folder(self.path))
 
 
 def _in_a_folder(path: checkpoint.Path) -> Path:

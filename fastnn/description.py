@@ -22,6 +22,7 @@ _SCHEDULES: dict[str, Any] = {
     for schedule in (
         optim.CosineScheduler,
         optim.FactorScheduler,
+        optim.LinearScalingScheduler,
         optim.MultiFactorScheduler,
         optim.SquareRootScheduler,
     )

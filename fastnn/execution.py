@@ -55,8 +55,9 @@ class _Record:
 class Steps:
     """Runs `step` on the batches of a loader.
 
-    `step` takes a batch; what it logs in a recorded or native step goes to ``log(name, values, examples)``. `prepare`
-    makes a batch of what a loader gives; with `own_batches`, what a DataLoader gives is one. `settings` gives the
+    `step` takes a batch and the number of its examples; what it logs in a recorded or native step goes to ``log(name,
+    values, examples)``. `prepare` makes a batch of what a loader gives; with `own_batches`, what a DataLoader gives is
+    one. `part` says which rows of a batch `step` takes, None: all. `settings` gives the
     attributes of the model and the optimizer, which nothing may change between two steps. `reason` says why no step
     shall be recorded. With `has_user_code`, steps are compared in each epoch, and `watch` gives objects from which
     nothing may be reached that a recorded step changes; `verify` asks for comparing every step.
@@ -64,11 +65,12 @@ class Steps:
 
     def __init__(
         self,
-        step: Callable[[Batch], None],
+        step: Callable[[Batch, int], None],
         log: Callable[[str, Sequence[float], int], None],
         prepare: Callable[[Any], Batch],
         watch: Callable[[], Sequence[object]],
         settings: Callable[[], Attributes],
+        part: Callable[[int], slice] | None = None,
         *,
         own_batches: bool = False,
         reason: str | None = None,
@@ -76,7 +78,7 @@ class Steps:
         verify: bool = False,
     ) -> None:
         self._step, self._log, self._prepare = step, log, prepare
-        self._watch, self._settings = watch, settings
+        self._watch, self._settings, self._part = watch, settings, part
         self._own_batches = own_batches
         self._never, self.has_user_code, self._verify = reason, has_user_code, verify
         self._reason: str | None = reason
@@ -165,37 +167,46 @@ class Steps:
             is_last = steps == 1 and at + size == len(order)
             record = self._ready(size, is_last)
             if record is None:
-                self._run(size, loader.dataset.take(wrap(order[at : at + size])))
+                self._run(size, loader.dataset.take(wrap(self._rows(order[at : at + size], size))), size)
                 steps = 1
             else:
                 if self._compares and not is_last and at + steps * size == len(order):
                     steps -= 1  # the last
                 steps = self._steps_in_a_call(record, steps)
-                engine = self._engine(record, is_last, loader.dataset.take_into, size)
-                self._run_natively(record, engine, size, steps, order[at : at + steps * size])
+                rows = self._rows(order[at : at + steps * size], size)
+                engine = self._engine(record, is_last, loader.dataset.take_into, len(rows) // steps)
+                self._run_natively(record, engine, size, steps, rows)
             at += steps * size
             yield steps
+
+    def _rows(self, rows: Array, batch_size: int) -> Array:
+        """Of the rows of batches, those that steps take."""
+        return rows if self._part is None else rows.reshape(-1, batch_size)[:, self._part(batch_size)].reshape(-1)
 
     def _from_loader(self, loader: Any, total: int | None) -> Iterator[int]:
         for number, given in enumerate(loader, 1):
             batch = self._prepare(given)
+            examples = len(batch[-1])
+            if self._part is not None:
+                own = [part[self._part(examples)] for part in batch]
+                batch = tuple(own) if type(batch) is tuple else own
             if why := _unfit(batch):
                 if self._reason is None:
                     self._give_up(why)
                 self._give_back_gradients()
-                self._step(batch)
+                self._step(batch, examples)
                 yield 1
                 continue
-            shapes = tuple([(part.shape, part.dtype) for part in batch])
+            shapes = examples, *[(part.shape, part.dtype) for part in batch]
             if self._reason is None and (why := self._changed_setting()):
                 self._give_up(why)
             record = self._ready(shapes, is_last=number == total)
             if record is None:
-                self._run(shapes, batch)
+                self._run(shapes, batch, examples)
             else:
                 engine = self._engine(record, number == total)
                 engine.load(batch)
-                self._run_natively(record, engine, len(batch[-1]), 1, None)
+                self._run_natively(record, engine, examples, 1, None)
             self._seen = [list(attributes.values()) for _, attributes in self._attributes]
             yield 1
 
@@ -219,14 +230,14 @@ class Steps:
 
     # ---- from Python ----------------------------------------------------------------------------------------------
 
-    def _run(self, shapes: Hashable, batch: Batch) -> None:
+    def _run(self, shapes: Hashable, batch: Batch, examples: int) -> None:
         """A step from Python, recorded where that may lead to something."""
         self._attributes, self._seen = [], []
         self._give_back_gradients()
-        if not self._warm or self._reason is not None:
+        if not self._warm or self._reason is not None or not len(batch[-1]):  # no rows are this part's
             self._warm = True
             own = [wrap(part._array) for part in batch]
-            self._step(tuple(own) if type(batch) is tuple else own)
+            self._step(tuple(own) if type(batch) is tuple else own, examples)
             return
         record = self._records.get(shapes)
         repeats = self._verify or (self._compares and record is not None and not record.is_fresh)
@@ -234,9 +245,9 @@ class Steps:
         before = record.check.before(batch) if record is not None and repeats else None
         begun = random.get_state()[1]
         recorder = Recorder(self._watch() if self.has_user_code else None)
-        recorded, _ = recorder.run(self._step, batch)
+        recorded, _ = recorder.run(lambda batch: self._step(batch, examples), batch)
         for name, value in recorder.logged:
-            self._log(name, [float(value.item())], len(batch[-1]))
+            self._log(name, [float(value.item())], examples)
         if isinstance(recorded, Eager):
             self._differs(shapes, record, recorded, recorded.reason)
         elif record is None:
@@ -287,7 +298,7 @@ class Steps:
 
     def _run_ahead(self, loader: DataLoader, most: int) -> None:
         """Runs as many as `most` epochs in a native call, where each of their batches has run natively before."""
-        if len(loader) > MOST_BATCHES or self._compares or self._verify or self._reason is not None:
+        if len(loader) > MOST_BATCHES or self._compares or self._verify or self._part or self._reason is not None:
             return
         sizes = [loader.batch_size] * (len(loader.dataset) // loader.batch_size)
         if len(sizes) < len(loader):

@@ -5,13 +5,20 @@ first) and returns a number. ``SGD(params, lr=CosineScheduler(1000))`` needs no 
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any, SupportsFloat
 
 from . import functional as F
 from .dispatch import Slot, before_step, constant, run, varies
 from .functional import clip_grad_norm_
+from .schedules import (
+    CosineScheduler,
+    FactorScheduler,
+    LinearScalingScheduler,
+    MultiFactorScheduler,
+    Schedule,
+    SquareRootScheduler,
+)
 from .tensor import Tensor
 
 __all__ = [
@@ -20,13 +27,14 @@ __all__ = [
     "AdamW",
     "CosineScheduler",
     "FactorScheduler",
+    "LinearScalingScheduler",
     "MultiFactorScheduler",
     "Optimizer",
+    "Schedule",
     "SquareRootScheduler",
     "clip_grad_norm_",
 ]
 
-Schedule = Callable[[int], float]
 Params = Tensor | Iterable[Tensor] | Iterable[dict[str, Any]]
 
 
@@ -335,83 +343,3 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
-
-
-# ---- schedules: the learning rate after a number of updates (D2L, section 12.11) ------------------------------
-
-
-@dataclass(frozen=True)
-class FactorScheduler:
-    """Multiplied by `factor` in every update, the first included, down to `stop_factor_lr`.
-
-    >>> schedule = FactorScheduler(factor=0.5, stop_factor_lr=0.2, base_lr=2.0)
-    >>> [schedule(t) for t in range(5)]
-    [1.0, 0.5, 0.25, 0.2, 0.2]
-    """
-
-    factor: float = 1.0
-    stop_factor_lr: float = 1e-7
-    base_lr: float = 0.1
-
-    def __call__(self, num_update: int) -> float:
-        return max(self.stop_factor_lr, self.base_lr * self.factor ** (num_update + 1))
-
-
-@dataclass(frozen=True)
-class MultiFactorScheduler:
-    """Multiplied by `factor` at each of the numbers of updates in `step`.
-
-    >>> schedule = MultiFactorScheduler(step=(2, 3), factor=0.5, base_lr=1.0)
-    >>> [schedule(t) for t in range(5)]
-    [1.0, 1.0, 0.5, 0.25, 0.25]
-    """
-
-    step: tuple[int, ...]
-    factor: float = 0.5
-    base_lr: float = 0.1
-
-    def __call__(self, num_update: int) -> float:
-        return self.base_lr * self.factor ** sum(num_update >= milestone for milestone in self.step)
-
-
-@dataclass(frozen=True)
-class SquareRootScheduler:
-    """``lr / sqrt(number of updates + 1)``.
-
-    >>> SquareRootScheduler(lr=1.0)(3)
-    0.5
-    """
-
-    lr: float = 0.1
-
-    def __call__(self, num_update: int) -> float:
-        return self.lr / math.sqrt(num_update + 1)
-
-
-@dataclass(frozen=True)
-class CosineScheduler:
-    """Half a cosine from `base_lr` down to `final_lr` at `max_update`, after a linear warm-up of `warmup_steps`.
-
-    >>> schedule = CosineScheduler(max_update=4, base_lr=1.0, final_lr=0.0, warmup_steps=2)
-    >>> [round(schedule(t), 3) for t in range(6)]
-    [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
-    """
-
-    max_update: int
-    base_lr: float = 0.01
-    final_lr: float = 0.0
-    warmup_steps: int = 0
-    warmup_begin_lr: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.warmup_steps < self.max_update:
-            raise ValueError(
-                f"[CosineScheduler] warmup_steps = {self.warmup_steps} must be at least 0 "
-                f"and below max_update = {self.max_update}"
-            )
-
-    def __call__(self, num_update: int) -> float:
-        if num_update < self.warmup_steps:
-            return self.warmup_begin_lr + (self.base_lr - self.warmup_begin_lr) * num_update / self.warmup_steps
-        done = min(1.0, (num_update - self.warmup_steps) / (self.max_update - self.warmup_steps))
-        return self.final_lr + (self.base_lr - self.final_lr) * (1 + math.cos(math.pi * done)) / 2

@@ -16,7 +16,7 @@ def shows_progress(progress: bool | None) -> bool:
 
 def open_bar(trainer: "Trainer") -> Any:
     """A bar on stderr that counts batches, or None where `trainer.progress` wants none."""
-    if not shows_progress(trainer.progress):
+    if trainer.rank or not shows_progress(trainer.progress):
         return None
     from tqdm.auto import tqdm
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from . import nn
+from .description import is_schedule
 from .models import Model
 from .optim import Optimizer
 from .tensor import Tensor
@@ -72,7 +73,7 @@ def _of_optimizer(optimizer: Any, seen: dict[int, int]) -> Hashable:
     for group in optimizer.param_groups:
         lr, params = group["lr"], group["params"]
         # A first gradient enters a velocity whole, and a later one damped: that is another step.
-        if group.get("dampening") or (callable(lr) and type(lr).__module__ != Optimizer.__module__):
+        if group.get("dampening") or (callable(lr) and not is_schedule(lr)):
             raise _Untold
         if any(id(param) not in seen for param in params):
             raise _Untold

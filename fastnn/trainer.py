@@ -13,16 +13,17 @@ from . import _core, checkpoint, dispatch, nn, random
 from . import functional as F
 from .autograd import no_grad
 from .callbacks import Callback
+from .claims import claim, native_threads
 from .divergence import DivergenceError, are_finite, diverged
 from .execution import Steps, has_user_code
 from .history import History, Meter
 from .models import Batch, Model
 from .progress import move_bar, open_bar
+from .ranks import Ranks
 from .record import Plan
 from .resume import SavedRun, write_run
 from .snapshot import Snapshot
 from .tensor import Tensor
-from .threads import claim, native_threads
 
 _METRICS = ("train_loss", "val_loss", "val_acc")  # come first in the history
 _MUST_GIVE = "it must hold examples, and give them again in every epoch (a generator gives them once)"
@@ -79,6 +80,8 @@ class Trainer:
         replay: bool = True,
         verify: str | None = None,
         terminate_on_nan: bool = False,
+        strategy: str | None = None,
+        shards: int | None = None,
     ) -> None:
         if device == "cuda":
             raise ValueError(f"[Trainer] device = 'cuda': CUDA is {_core.config()['cuda']}; use 'cpu' or 'auto'")
@@ -96,6 +99,10 @@ class Trainer:
             raise ValueError(f"[Trainer] gradient_clip_val = {gradient_clip_val} must be a finite number of at least 0")
         if verify not in (None, "every_step"):
             raise ValueError(f"[Trainer] verify = {verify!r} must be None or 'every_step'")
+        if strategy not in (None, "mpi"):
+            raise ValueError(f"[Trainer] strategy = {strategy!r} must be None or 'mpi'")
+        if shards is not None and strategy is None:
+            raise ValueError(f"[Trainer] shards = {shards} needs strategy='mpi'")
         for i, callback in enumerate(callbacks):
             if not isinstance(callback, Callback):
                 raise TypeError(f"[Trainer] callbacks[{i}] is a {type(callback).__name__}: derive it from Callback")
@@ -103,6 +110,9 @@ class Trainer:
         self.device, self.num_threads, self.progress = "cpu", num_threads, progress
         self.callbacks, self.seed, self.checkpoint, self.per_step = tuple(callbacks), seed, checkpoint, per_step
         self.replay, self.verify, self.terminate_on_nan = replay, verify, terminate_on_nan
+        self.strategy, self.shards = strategy, shards
+        self._ranks: Ranks | None = None
+        self._collects = False
         self.history = History()
         self._epoch = 0
         self.should_stop = self._fitting = self._logged = False
@@ -143,6 +153,11 @@ class Trainer:
         self._history = history
 
     @property
+    def rank(self) -> int:
+        """Which of the processes this is that train the model together; only 0 writes files and shows progress."""
+        return 0 if self._ranks is None else self._ranks.rank
+
+    @property
     def train_batch_idx(self) -> int:
         """Training steps made."""
         dispatch.varies("train_batch_idx")
@@ -166,7 +181,7 @@ class Trainer:
         """A copy has settings, model, optimizer and history, but neither the data nor the recorded steps."""
         stays = ("train_dataloader", "val_dataloader", "_validation")
         state = {name: value for name, value in vars(self).items() if name not in stays}
-        return state | {"_training": None, "_bar": None, "_fitting": False}
+        return state | {"_training": None, "_bar": None, "_ranks": None, "_fitting": False}
 
     # ---- the run --------------------------------------------------------------------------------------------------
 
@@ -186,9 +201,14 @@ class Trainer:
         saved = None if resume is None else SavedRun(resume, self.seed)
         dispatch.escape("fit()")  # of another model, within a step
         with ExitStack() as stack:
+            self._ranks = None if self.strategy is None else Ranks(self.shards)
+            threads = self.num_threads
+            if self._ranks is not None:
+                stack.enter_context(self._ranks.ends_together())
+                threads = threads or self._ranks.threads()
             stack.enter_context(dispatch.unrecorded())
             stack.enter_context(claim(model, self))
-            stack.enter_context(native_threads(self.num_threads))
+            stack.enter_context(native_threads(threads))
             self._begin(model, data, saved, stack)
             stack.callback(model.eval)
             self._tell("on_fit_start")
@@ -220,7 +240,8 @@ class Trainer:
         self._meter, self._fitting = Meter(), True
         stack.callback(setattr, self, "_fitting", False)
         seed = saved.history.seed if saved else self.seed
-        random.manual_seed(draw_seed() if seed is None else seed)
+        seed = draw_seed() if seed is None else seed
+        random.manual_seed(seed if self._ranks is None else self._ranks.share(seed))
         self.history = saved.history if saved else History(random.get_state()[0])
         for name, parameter in model.named_parameters():
             if isinstance(parameter, nn.UninitializedParameter):
@@ -231,6 +252,8 @@ class Trainer:
                 loader.seed = self.history.seed
                 stack.callback(setattr, loader, "seed", None)
         self.prepare_model(model)
+        if self._ranks is not None:
+            self._ranks.agree(model, (self.train_dataloader, self.val_dataloader))
         if saved:
             self.optim = saved.restore(model)
             self.epoch, self.train_batch_idx = saved.epochs, saved.steps
@@ -250,7 +273,7 @@ class Trainer:
     def _prepare_steps(self) -> None:
         self._training, self._validation = self._make_steps(self._train), self._make_steps(self._validation_step)
 
-    def _make_steps(self, step: Callable[[Batch], None]) -> Steps:
+    def _make_steps(self, step: Callable[[Batch, int], None]) -> Steps:
         model, reason = self.model, None
         busy = [type(c).__name__ for c in self.callbacks if type(c).on_step_end is not Callback.on_step_end]
         if not self.replay:
@@ -265,6 +288,7 @@ class Trainer:
             prepare=self.prepare_batch,
             watch=lambda: [self.model, self.optim, self],
             settings=self._settings,
+            part=None if self._ranks is None else self._ranks.part,
             own_batches=not self._prepares(),
             reason=reason,
             has_user_code=has_user_code([*model.modules(), self.optim, self, *self.callbacks]),
@@ -296,7 +320,7 @@ class Trainer:
         self._note(seconds)
         self.epoch += 1
         self._tell("on_epoch_end")
-        if self.checkpoint is not None:
+        if self.checkpoint is not None and self.rank == 0:
             write_run(self, self.checkpoint)
 
     def _note(self, seconds: float) -> None:
@@ -345,20 +369,44 @@ class Trainer:
         """How many epochs, this one included, are made before somebody looks at the model."""
         return 1
 
-    def _train(self, batch: Batch) -> None:
+    def _train(self, batch: Batch, examples: int) -> None:
         random.begin_step()
-        self._meter.batch_size, self._logged = len(batch[-1]), False
-        loss = self.model.training_step(batch)
-        if not isinstance(loss, Tensor):
-            raise TypeError(f"[fit] training_step returned a {type(loss).__name__}: it must return the loss, a Tensor")
-        self.optim.zero_grad()
+        self._meter.batch_size = examples
+        if self._ranks is None:
+            loss = self._training_loss(batch)
+            self.optim.zero_grad()
+            with no_grad():
+                loss.backward()
+        else:
+            self._on_shards(self._training_loss, batch, examples, self._trained)
         with no_grad():
-            loss.backward()
             if self.gradient_clip_val > 0:
                 self.clip_gradients(self.gradient_clip_val, self.model)
             self.optim.step()
+
+    def _training_loss(self, batch: Batch) -> Tensor:
+        self._logged = False
+        loss = self.model.training_step(batch)
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"[fit] training_step returned a {type(loss).__name__}: it must return the loss, a Tensor")
         if not self._logged:  # a training_step of one's own need not log
             self.log("train_loss", loss)
+        return loss
+
+    def _trained(self) -> list[Tensor]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def _on_shards(
+        self, run: Callable[[Batch], Tensor | None], batch: Batch, examples: int, parameters: Any = None
+    ) -> None:
+        assert self._ranks is not None
+        self._collects = True
+        try:
+            logs = self._ranks.step(run, batch, examples, parameters)
+        finally:
+            self._collects = False
+        for name, value in logs.items():
+            self.log(name, value)
 
     def _validate(self) -> None:
         started = time.perf_counter()
@@ -371,9 +419,12 @@ class Trainer:
             raise ValueError(f"[fit] val_dataloader gave no batch in epoch {self.epoch + 1}: {_MUST_GIVE}")
         self._val_seconds = time.perf_counter() - started
 
-    def _validation_step(self, batch: Batch) -> None:
-        self._meter.batch_size = len(batch[-1])
-        self.model.validation_step(batch)
+    def _validation_step(self, batch: Batch, examples: int) -> None:
+        self._meter.batch_size = examples
+        if self._ranks is None:
+            self.model.validation_step(batch)
+        else:
+            self._on_shards(self.model.validation_step, batch, examples)
 
     def clip_gradients(self, grad_clip_val: float, model: Model) -> None:
         """Scale all gradients together so that their norm is at most `grad_clip_val`."""
@@ -384,6 +435,10 @@ class Trainer:
         if isinstance(value, Tensor) and value.numel() != 1:
             raise ValueError(f"[log] {name} is a Tensor of shape {value.shape}, not one number: use its mean()")
         self._logged = self._logged or name == "train_loss"
+        if self._collects:
+            assert self._ranks is not None
+            self._ranks.log(name, value if isinstance(value, Tensor) else F.tensor(float(value)))
+            return
         recorder = dispatch.state.recorder
         if recorder is not None:
             recorder.log(name, value if isinstance(value, Tensor) else F.tensor(float(value), dtype="float64"))

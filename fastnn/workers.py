@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from . import _core, checkpoint, nn
+from .claims import native_threads
 from .data import DataLoader
 from .dispatch import run
 from .execution import Steps
@@ -17,7 +18,6 @@ from .optim import Optimizer
 from .progress import shows_progress
 from .structure import structure
 from .tensor import Tensor
-from .threads import native_threads
 from .trainer import Trainer
 
 T = TypeVar("T")
@@ -143,7 +143,7 @@ def check_count(operation: str, name: str, value: Any) -> None:
 
 def check_options(operation: str, options: dict[str, Any], max_workers: int | None) -> None:
     """Refuse options that no trainer takes, or not one of several, before any begins."""
-    for name in ("checkpoint", "num_threads"):
+    for name in ("checkpoint", "num_threads", "strategy", "shards"):
         if name in options:
             raise ValueError(f"[{operation}] {name} = {options[name]!r} cannot hold for several models: leave it out")
     if max_workers is not None:

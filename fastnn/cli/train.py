@@ -2,7 +2,10 @@
 
 import argparse
 import importlib.util
+import os
 import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +14,7 @@ from fastnn.callbacks import Callback
 from fastnn.data.labels import listed
 from fastnn.data.published import FASHION_MNIST
 from fastnn.data.table import SUFFIXES
+from fastnn.ranks import Ranks, is_launched
 
 from .arguments import Commands, positive
 
@@ -21,6 +25,7 @@ EXAMPLES = """examples:
   fastnn train fashion-mnist --seed 1 --out runs/seed-1       a run that can be repeated, in a folder of its own
   fastnn train flowers.csv --target species                   an MLP from a file, whose columns are numbers
   fastnn train homes.csv --target price --model linear        linear regression
+  mpiexec -n 4 fastnn train fashion-mnist --shards 4          four processes, which find the same weights as one would
 """
 _TABLE_OPTIONS = ("target", "drop", "task", "val")
 
@@ -53,6 +58,12 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=positive, metavar="N", help="default: 256, of a file 32")
     parser.add_argument("--seed", type=int, metavar="N", help="repeats a run bit by bit; default: drawn, and printed")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: as many as the process may use")
+    parser.add_argument(
+        "--shards",
+        type=positive,
+        metavar="N",
+        help="parts of a batch, added in a fixed order: the same weights for any number of MPI ranks that divides it",
+    )
     parser.add_argument("--root", type=Path, metavar="DIR", help=f"folder with {FASHION_MNIST.name}, looked into first")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to, default: runs/MODEL-DATA")
     table = parser.add_argument_group("a file")
@@ -87,23 +98,42 @@ def _run(options: argparse.Namespace) -> None:
         raise argparse.ArgumentError(None, f"--target is missing: say which column of {options.data} to predict")
     if options.seed is None:
         options.seed = secrets.randbits(32)  # ten digits at most, so that it can be typed
-    out = options.out or Path("runs") / f"{options.model}-{Path(options.data).stem}"
-    if is_published:
-        _train_on_images(options, out)
-    else:
-        _train_on_table(options, out)
+    with _together(options):
+        (_train_on_images if is_published else _train_on_table)(options)
 
 
-def _train_on_images(options: argparse.Namespace, out: Path) -> None:
+@contextmanager
+def _together(options: argparse.Namespace) -> Iterator[None]:
+    """Processes that a launcher has started train one model; only the first of them speaks and writes."""
+    options.strategy = "mpi" if is_launched() or options.shards is not None else None
+    options.writes = True
+    if options.strategy is None:
+        yield
+        return
+    ranks = Ranks(options.shards)
+    with ranks.ends_together(), ExitStack() as stack:
+        options.seed, options.writes = ranks.share(options.seed), ranks.rank == 0
+        if not options.writes:
+            stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+        yield
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    out: Path = options.out or Path("runs") / f"{options.model}-{Path(options.data).stem}"
     out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def _train_on_images(options: argparse.Namespace) -> None:
+    out = _folder(options)
     data = fn.FashionMNIST(options.batch_size or 256, options.root)
     print(f"Fashion-MNIST: {len(data.train):,} examples to train on, {len(data.val):,} to validate")
     model = _model(options, 784, 10, values=False)
     trainer = _fit(model, data, options, options.epochs or 10)
     last = trainer.history["val_acc"][-3:]
     print(f"\nmean val_acc of the last {len(last)} epoch{'s' * (len(last) > 1)}: {sum(last) / len(last):.4f}")
-    written = _write(trainer, out)
-    if _can_draw():
+    written = _write(trainer, out, options)
+    if written and _can_draw():
         from fastnn import plot
 
         X, y = next(iter(data.val_dataloader()))
@@ -114,7 +144,7 @@ def _train_on_images(options: argparse.Namespace, out: Path) -> None:
     _conclude(trainer, out, written)
 
 
-def _train_on_table(options: argparse.Namespace, out: Path) -> None:
+def _train_on_table(options: argparse.Namespace) -> None:
     data = fn.TableData(
         options.data,
         options.target,
@@ -130,7 +160,7 @@ def _train_on_table(options: argparse.Namespace, out: Path) -> None:
     if options.model == ("softmax" if values else "linear"):
         found, other = ("values", "linear") if values else ("classes", "softmax")
         raise argparse.ArgumentError(None, f"{schema.target} has {found}: use --model {other} or mlp, or say --task")
-    out.mkdir(parents=True, exist_ok=True)
+    out = _folder(options)
     print(f"{options.data}: {len(data.train):,} rows to train on, {len(val):,} to validate")
     kind = "values; losses in units of their variance" if data.classes is None else f"classes {listed(data.classes)}"
     print(f"{schema.target} from {len(schema.features)} columns: {kind}")
@@ -138,7 +168,7 @@ def _train_on_table(options: argparse.Namespace, out: Path) -> None:
     trainer = _fit(model, data, options, options.epochs or 100)
     scores = model.evaluate(data.X[val.rows], data.y[val.rows])
     print("\nvalidation:", ", ".join(f"{name} {value:.4g}" for name, value in scores.items()))
-    _conclude(trainer, out, _write(trainer, out))
+    _conclude(trainer, out, _write(trainer, out, options))
 
 
 def _model(options: argparse.Namespace, inputs: int, outputs: int, *, values: bool) -> fn.Model:
@@ -173,7 +203,15 @@ class _Rows(Callback):
 
 def _fit(model: fn.Model, data: fn.DataModule, options: argparse.Namespace, epochs: int) -> fn.Trainer:
     print(f", batches of {data.batch_size}\n", flush=True)
-    trainer = fn.Trainer(epochs, num_threads=options.threads, callbacks=[_Rows()], progress=False, seed=options.seed)
+    trainer = fn.Trainer(
+        epochs,
+        num_threads=options.threads,
+        callbacks=[_Rows()],
+        progress=False,
+        seed=options.seed,
+        strategy=options.strategy,
+        shards=options.shards,
+    )
     trainer.fit(model, data)
     return trainer
 
@@ -182,8 +220,10 @@ def _can_draw() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def _write(trainer: fn.Trainer, out: Path) -> list[str]:
+def _write(trainer: fn.Trainer, out: Path, options: argparse.Namespace) -> list[str]:
     """Write model, history and curves; gives the names of the files."""
+    if not options.writes:
+        return []
     trainer.model.save(out / "model.safetensors")
     trainer.history.to_csv(out / "history.csv")
     if not _can_draw():

@@ -1,15 +1,20 @@
 """Losses that come with their gradient in one pass, and accuracy."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from fastnn.autograd import Operation, track, unit
-from fastnn.dispatch import Handle, not_a_tensor, run, state
+from fastnn.autograd import Operation, no_grad, track, unit
+from fastnn.dispatch import Handle, Storage, not_a_tensor, run, state
 
-from .arithmetic import promote
+from .arithmetic import promote, where
 from .shape import reshape
 
 if TYPE_CHECKING:
     from fastnn.tensor import Tensor
+
+_divided: "ContextVar[dict[Storage, Tensor] | None]" = ContextVar("divided", default=None)
 
 CROSS_ENTROPY = Operation("cross_entropy", logits=lambda g, grad: _scaled(grad, g))
 MSE_LOSS = Operation(
@@ -49,6 +54,9 @@ def cross_entropy(
     1.4979
     """
     scalars: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction}
+    if (told := _divided.get()) is not None and reduction == "mean" and target.ndim == 1:
+        scalars["reduction"] = "sum"
+        return _divided_mean(told, cross_entropy(logits, target, weight, **scalars), target, weight, ignore_index)
     if not (isinstance(logits, Handle) and isinstance(target, Handle)):
         raise not_a_tensor("cross_entropy", logits, target)
     if target.requires_grad and state.grad_enabled:
@@ -59,6 +67,36 @@ def cross_entropy(
         return value
     loss, grad = run("cross_entropy_with_grad", *operands, **scalars)
     return track(CROSS_ENTROPY, loss, (logits,), grad=grad)
+
+
+def _divided_mean(
+    told: "dict[Storage, Tensor]", total: "Tensor", target: "Tensor", weight: "Tensor | None", ignore_index: int
+) -> "Tensor":
+    """The mean of which `total` is the sum; 0 where no row counts. `told` gets what it divides by."""
+    with no_grad():
+        counts = target != ignore_index
+        if weight is None:
+            divisor = counts.sum().to(total.dtype)
+        else:
+            divisor = (weight[where(counts, target, 0)] * counts).sum()
+        whole = divisor + (divisor == 0)
+    mean = total / whole
+    told[mean._storage] = divisor
+    return mean
+
+
+@contextmanager
+def divisors() -> "Iterator[dict[Storage, Tensor]]":
+    """Within, mean losses tell what they divide by where that depends on labels: gives it by the storage of the loss.
+
+    So the means of parts of a batch can be put together to that of the whole.
+    """
+    told: dict[Storage, Tensor] = {}
+    token = _divided.set(told)
+    try:
+        yield told
+    finally:
+        _divided.reset(token)
 
 
 def mse_loss(prediction: "Tensor", target: "Tensor", *, half: bool = False, reduction: str = "mean") -> "Tensor":

@@ -69,7 +69,8 @@ class _Repeated(Application):
     """
 
     def forward(self, *arrays: Array) -> tuple[Array, ...]:
-        return super().forward(*[read_only(array.copy()) for array in arrays])
+        copied = arrays if self.function._borrows else [read_only(array.copy()) for array in arrays]
+        return super().forward(*copied)
 
 
 class Recorder:

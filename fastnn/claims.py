@@ -1,4 +1,4 @@
-"""Several trainings at once in a process: what each has to itself, and the number of native threads they share."""
+"""What runs of several threads of Python share: who is at work, and how many native threads there are."""
 
 import threading
 from collections.abc import Iterator
@@ -6,24 +6,26 @@ from contextlib import contextmanager
 
 from . import _core
 
-_lock = threading.Lock()
 _busy: set[int] = set()
-_asked_for: dict[object, int] = {}  # numbers of threads, by who asks at the moment
-_not_asked = 0
+_busy_lock = threading.Lock()
 
 
 @contextmanager
 def claim(*things: object) -> Iterator[None]:
-    """`things` are at work inside; RuntimeError where one of them is already."""
-    with _lock:
+    """`things` are at work; RuntimeError where one is already."""
+    with _busy_lock:
         if any(id(thing) in _busy for thing in things):
             raise RuntimeError("[fit] this model or trainer is at work already: wait for it, or train a copy.deepcopy")
         _busy.update(map(id, things))
     try:
         yield
     finally:
-        with _lock:
+        with _busy_lock:
             _busy.difference_update(map(id, things))
+
+
+_asked_for: dict[object, int] = {}  # numbers of threads, by who asks at the moment
+_not_asked = 0
 
 
 @contextmanager
@@ -37,7 +39,7 @@ def native_threads(count: int | None) -> Iterator[None]:
         yield
         return
     who = object()
-    with _lock:
+    with _busy_lock:
         if not _asked_for:
             _not_asked = _core.num_threads()
         _asked_for[who] = count
@@ -45,6 +47,6 @@ def native_threads(count: int | None) -> Iterator[None]:
     try:
         yield
     finally:
-        with _lock:
+        with _busy_lock:
             del _asked_for[who]
             _core.set_num_threads(next(reversed(_asked_for.values()), _not_asked))

@@ -1,0 +1,129 @@
+"""Sums over ranks on MPI, in an order that the number of shards fixes: one binary tree, whoever holds its leaves."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .dispatch import Array
+
+Node = tuple[int, int]  # of the tree: the shards from, to
+
+
+def cover(node: Node, shards: Node) -> list[Node]:
+    """The largest nodes of the tree under `node` that together are `shards`.
+
+    >>> cover((0, 8), (4, 8)), cover((0, 6), (0, 3))
+    ([(4, 8)], [(0, 2), (2, 3)])
+    """
+    if shards[0] <= node[0] and node[1] <= shards[1]:
+        return [node]
+    if node[1] <= shards[0] or shards[1] <= node[0]:
+        return []
+    return [part for half in halves(node) for part in cover(half, shards)]
+
+
+def halves(node: Node) -> tuple[Node, Node]:
+    """The two nodes below `node`: the first holds the largest power of two of its shards that is less than all.
+
+    >>> halves((0, 6))
+    ((0, 4), (4, 6))
+    """
+    low, high = node
+    middle = low + (1 << ((high - low - 1).bit_length() - 1))
+    return (low, middle), (middle, high)
+
+
+def add_up(node: Node, pieces: Mapping[Node, Array], out: Array | None = None) -> Array:
+    """The sum at `node` of the tree, from the sums at the nodes in `pieces`.
+
+    >>> add_up((0, 3), {(0, 1): np.array([1.0]), (1, 2): np.array([2.0]), (2, 3): np.array([4.0])})
+    array([7.])
+    """
+    if node in pieces:
+        return pieces[node]
+    left, right = halves(node)
+    total: Array = np.add(add_up(left, pieces), add_up(right, pieces), out=out)
+    return total
+
+
+class AllReduce:
+    """Sums over the ranks of `comm`; rank r holds the sums at ``nodes[r]`` of the tree over `shards`.
+
+    Each rank adds a part of every array, from the pieces of all, and hands the sum to all: by memory that they share on
+    one machine, by messages otherwise. None for `shards`: MPI adds, in an order of its own.
+    """
+
+    def __init__(self, comm: Any, nodes: Sequence[Sequence[Node]], shards: int | None) -> None:
+        self._comm, self._nodes, self._shards = comm, nodes, shards
+        here = comm.Split_type(_mpi().COMM_TYPE_SHARED)
+        self._is_one_machine = here.size == comm.size
+        here.Free()
+        self._sums: dict[tuple[int, str], Callable[[Array], Array]] = {}
+
+    def __call__(self, flat: Array) -> Array:
+        """The sum of `flat`, which holds the pieces of this rank one after the other. It is valid until the next."""
+        if self._comm.size == 1:
+            return flat
+        if self._shards is None:
+            total = np.empty_like(flat)
+            self._comm.Allreduce(flat, total)
+            return total
+        key = len(flat), flat.dtype.str
+        if key not in self._sums:
+            make = self._by_memory if self._is_one_machine else self._by_messages
+            self._sums[key] = make(len(flat) // len(self._nodes[self._comm.rank]), flat.dtype)
+        return self._sums[key](flat)
+
+    def _by_memory(self, length: int, dtype: np.dtype[Any]) -> Callable[[Array], Array]:
+        """Of arrays of `length`: each rank reads its part of the pieces where the others have put them."""
+        comm, most = self._comm, max(map(len, self._nodes))
+        size = (most + (comm.rank == 0)) * length * dtype.itemsize
+        window = _mpi().Win.Allocate_shared(size, dtype.itemsize, comm=comm)
+        window.Lock_all(_mpi().MODE_NOCHECK)
+        memory = [np.frombuffer(window.Shared_query(r)[0], dtype) for r in range(comm.size)]
+        mine, total = memory[comm.rank], memory[0][most * length : (most + 1) * length]
+        own = slice(*(length * r // comm.size for r in (comm.rank, comm.rank + 1)))
+        pieces = {
+            node: memory[r][i * length : (i + 1) * length][own]
+            for r, nodes in enumerate(self._nodes)
+            for i, node in enumerate(nodes)
+        }
+        root = (0, self._shards or 0)
+
+        def reduce(flat: Array) -> Array:
+            mine[: len(flat)] = flat
+            window.Sync()
+            comm.Barrier()
+            add_up(root, pieces, total[own])
+            window.Sync()
+            comm.Barrier()
+            return total
+
+        return reduce
+
+    def _by_messages(self, length: int, dtype: np.dtype[Any]) -> Callable[[Array], Array]:
+        """Of arrays of `length`: each rank is sent its part of the pieces, and sends its part of the sum."""
+        comm, most, chunk = self._comm, max(map(len, self._nodes)), -(-length // self._comm.size)
+        sent, received = np.zeros((2, comm.size, most, chunk), dtype)
+        total = np.empty(comm.size * chunk, dtype)
+        pieces = {node: received[r, i] for r, nodes in enumerate(self._nodes) for i, node in enumerate(nodes)}
+        root = (0, self._shards or 0)
+
+        def reduce(flat: Array) -> Array:
+            for i, piece in enumerate(flat.reshape(-1, length)):
+                whole, rest = divmod(length, chunk)
+                sent[:whole, i] = piece[: whole * chunk].reshape(whole, chunk)
+                if rest:
+                    sent[whole, i, :rest] = piece[whole * chunk :]
+            comm.Alltoall(sent, received)
+            comm.Allgather(np.ascontiguousarray(add_up(root, pieces)), total)
+            return total[:length]
+
+        return reduce
+
+
+def _mpi() -> Any:
+    from mpi4py import MPI
+
+    return MPI
