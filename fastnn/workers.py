@@ -144,7 +144,7 @@ def check_count(operation: str, name: str, value: Any) -> None:
 def check_options(operation: str, options: dict[str, Any], max_workers: int | None) -> None:
     """Refuse options that no trainer takes, or not one of several, before any begins."""
     for name in ("checkpoint", "num_threads", "strategy", "shards"):
-        if name in options:
+        if options.get(name) is not None:
             raise ValueError(f"[{operation}] {name} = {options[name]!r} cannot hold for several models: leave it out")
     if max_workers is not None:
         check_count(operation, "max_workers", max_workers)

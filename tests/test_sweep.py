@@ -346,6 +346,7 @@ def test_ctrl_c_ends_all_of_them() -> None:
         ({"lr": [1]}, {"max_workers": 0}, ValueError, "max_workers = 0 must be an integer of at least 1"),
         ({"lr": [1]}, {"mode": "best"}, ValueError, "mode = 'best'"),
         ({"lr": [1]}, {"checkpoint": "run"}, ValueError, "checkpoint = 'run' cannot hold for several models"),
+        ({"lr": [1]}, {"strategy": "mpi"}, ValueError, "strategy = 'mpi' cannot hold for several models"),
         ({"lr": [1]}, {"num_threads": 2}, ValueError, "num_threads = 2 cannot hold for several models"),
         ({"lr": [1]}, {"data": data(val=None)}, ValueError, "monitor = 'val_loss', but data has no validation"),
         ({"lr": [1]}, {"data": (X, Y)}, TypeError, "data is a tuple, no DataModule"),
