@@ -1,4 +1,4 @@
-"""`python -m benchmarks kernels`, `train` or `process`; see README.md."""
+"""`python -m benchmarks kernels`, `train`, `process` or `many`; see README.md."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import ROOT, Contender, Failed, Row, Task, measure, open_workers
+from benchmarks.harness import ROOT, Contender, Failed, Row, Task, measure, open_workers, ratio
 from benchmarks.machine import Limit, Probe, commit, cores, limits, machine, versions
 from benchmarks.report import Results, render, save, summarise
 
@@ -18,14 +18,22 @@ AGAINST = {
     "kernels": ["numpy", "torch"],
     "train": ["fastnn eager", "numpy", "torch", "jax", "sklearn"],
     "process": ["numpy", "torch", "jax", "sklearn"],
+    "many": ["torch", "jax", "sklearn"],
 }
-TITLES = {"kernels": "Kernels, float32", "train": "A training step, float32", "process": "Whole processes"}
+TITLES = {
+    "kernels": "Kernels, float32",
+    "train": "A training step, float32",
+    "process": "Whole processes",
+    "many": "Many models at once, float32",
+}
+ROUNDS = {"many": 4}
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     names = [BASE, *(name for name in options.against if name != BASE)]
-    results = {"kernels": run_kernels, "train": run_train, "process": run_process}[options.what](options, names)
+    runs = {"kernels": run_kernels, "train": run_train, "process": run_process, "many": run_many}
+    results = runs[options.what](options, names)
     print(render(results))
     if options.json:
         save(results, options.json)
@@ -46,11 +54,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     for what, against in AGAINST.items():
         command = commands.add_parser(what)
         command.add_argument("--against", type=words, default=against, help="peers (default: %(default)s)")
-        command.add_argument("--rounds", type=int, default=11, help="turns of every contender (default: %(default)s)")
+        rounds = ROUNDS.get(what, 11)
+        command.add_argument(
+            "--rounds", type=int, default=rounds, help="turns of every contender (default: %(default)s)"
+        )
         command.add_argument("--json", type=Path, metavar="FILE", help="keep the results; .md and .png go beside it")
         if what == "process":
             command.add_argument("--wheel", type=Path, help="fastnn's wheel, whose size is told")
-        else:
+        elif what != "many":
             default = sorted({1, cores()})
             command.add_argument("--threads", type=counts, default=default, help="(default: %(default)s)")
         if what == "kernels":
@@ -117,6 +128,28 @@ def run_process(options: argparse.Namespace, names: list[str]) -> Results:
     if options.wheel:
         results["wheel_megabytes"] = options.wheel.stat().st_size / 1e6
         results["remarks"].append(f"Wheel of fastnn: {results['wheel_megabytes']:.2f} MB.")
+    return results
+
+
+def run_many(options: argparse.Namespace, names: list[str]) -> Results:
+    from benchmarks.many import AllGroups, TwoFits, groups, sweep
+    from benchmarks.train import WORKLOADS, make_problem
+
+    with ExitStack() as stack:
+        workers, left_out = open_workers(names, [cores()])
+        alone, _ = open_workers([BASE], [1])
+        for worker in [*workers, *alone]:
+            stack.callback(worker.close)
+        own = [worker for worker in workers if worker.name == BASE]
+        rows = [tell(task, workers, options.rounds) for task in (sweep(), groups())]
+        rows.append(tell(AllGroups(), own, min(2, options.rounds)))  # long enough for its own average
+        fits = tell(TwoFits(make_problem(WORKLOADS["W3"])), [*alone, *own], options.rounds)
+    results = collect(options, names, [*rows, fits], left_out, {}, [])
+    one, two = f"{BASE}/1", f"{BASE}/{cores()}"
+    if one != two and {one, two} <= set(fits.seconds):
+        gain = ratio(fits, one, two)
+        told = f"{gain.median:.2f} ({gain.low:.2f} to {gain.high:.2f})"
+        results["remarks"] = [f"Two fits in two threads are {told} times as fast as one after the other."]
     return results
 
 

@@ -36,7 +36,7 @@ class Workload:
 
     @property
     def title(self) -> str:
-        kind = "linear" if self.regression else "softmax" if len(self.sizes) == 2 else "MLP"
+        kind = "MLP" if len(self.sizes) > 2 else "linear" if self.regression else "softmax"
         return f"{self.name} {kind} {'-'.join(map(str, self.sizes))}, batch {self.batch}"
 
     @property

@@ -12,7 +12,7 @@ The names are PyTorch's for tensors, layers, losses and optimizers, and D2L's fo
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -75,12 +75,17 @@ from .random import manual_seed
 from .tensor import Tensor, from_dlpack
 from .trainer import Trainer
 
+if TYPE_CHECKING:
+    from .groups import GroupModels, fit_groups
+    from .sweep import fit_many
+
 __version__: str = _core.config()["version"]
 
 float32, float64, int32, int64, uint8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint8"))
 bool = np.dtype("bool")
 
 _ON_USE = ("callbacks", "kernels", "plot", "record", "reference", "testing", "utils")  # modules that few programs need
+_FROM = {"GroupModels": "groups", "fit_groups": "groups", "fit_many": "sweep"}  # where others of them are
 
 
 def save(model: Model, path: Any) -> None:
@@ -105,6 +110,8 @@ def show_config() -> None:
 def __getattr__(name: str) -> Any:
     if name in _ON_USE:
         return importlib.import_module(f".{name}", __name__)
+    if name in _FROM:
+        return getattr(importlib.import_module(f".{_FROM[name]}", __name__), name)
     raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
 
 
@@ -115,6 +122,7 @@ __all__ = [
     "DataLoader",
     "DataModule",
     "FashionMNIST",
+    "GroupModels",
     "History",
     "LinearRegression",
     "MLPRegression",
@@ -139,6 +147,8 @@ __all__ = [
     "data",
     "dot",
     "exp",
+    "fit_groups",
+    "fit_many",
     "flatten",
     "float32",
     "float64",

@@ -37,16 +37,21 @@ class Callback:
         """After the last epoch, unless an exception ended training."""
 
 
+def mode_of(operation: str, monitor: str, mode: str | None) -> str:
+    """Whether less ("min") or more ("max") of `monitor` is better: `mode`, or "max" for a name ending in "acc"."""
+    if mode not in (None, "min", "max"):
+        raise ValueError(f"[{operation}] mode = {mode!r} must be 'min' or 'max'")
+    return mode or ("max" if monitor.endswith("acc") else "min")
+
+
 class _Monitor(Callback):
     """What callbacks share that watch a measurement: its name, whether less or more is better, and by how much."""
 
     def __init__(self, monitor: str, mode: str | None, min_delta: float = 0.0) -> None:
-        if mode not in (None, "min", "max"):
-            raise ValueError(f"[{type(self).__name__}] mode = {mode!r} must be 'min' or 'max'")
         if not 0 <= min_delta < math.inf:
             raise ValueError(f"[{type(self).__name__}] min_delta = {min_delta} must be a finite number of at least 0")
         self.monitor, self.min_delta = monitor, min_delta
-        self.mode = mode or ("max" if monitor.endswith("acc") else "min")
+        self.mode = mode_of(type(self).__name__, monitor, mode)
 
     def _best(self, state: "Trainer") -> int:
         """Where in the history the latest improvement stands, counted from 0; -1 where all is NaN."""

@@ -1,6 +1,7 @@
 """What files say of a model beside its arrays: arguments, schedules and networks as plain data, and back."""
 
 import dataclasses
+import functools
 import inspect
 import json
 import warnings
@@ -28,10 +29,13 @@ _SCHEDULES: dict[str, Any] = {
 }
 
 
+_signature = functools.lru_cache(inspect.signature)  # which takes as long as making a small model
+
+
 def arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
     """Arguments of a constructor by name, as `plain` gives them; None where it takes any number of them."""
     try:
-        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)  # type: ignore[misc]
+        bound = _signature(cls.__init__).bind(None, *args, **kwargs)  # type: ignore[misc]
     except (TypeError, ValueError):  # the constructor itself will say what is wrong
         return None
     kinds = {parameter.kind for parameter in bound.signature.parameters.values()}

@@ -7,17 +7,21 @@ This is left out as long as all that the code can reach is as it was, and native
 what comparing takes. What user code finds after an epoch is as ever: gradients are those of the last step.
 """
 
+import itertools
 import operator
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from . import random
 from .data import DataLoader
 from .data.loader import is_plain
 from .dispatch import Array, wrap
-from .record import Check, Eager, Engine, Plan, Recorder
+from .record import Check, Eager, Engine, Epochs, Plan, Recorder
 from .record.engine import Load
 from .record.watch import Sight, is_users, look
 from .tensor import Tensor
@@ -28,6 +32,8 @@ Attributes = Sequence[tuple[str, dict[str, Any]]]
 CALL_SECONDS = 0.02  # of a native call: then signals, progress and callbacks have their turn
 UNCHECKED = 20  # times what comparing steps in an epoch takes, native steps may go on without
 ATTEMPTS = 3  # to record, in a run
+_BEFORE_STEPS = frozenset(("__init__", "configure_optimizers"))
+MOST_BATCHES = 64  # of an epoch that is so short that several are worth being made one program
 
 
 class _Record:
@@ -74,7 +80,7 @@ class Steps:
         self._step, self._log, self._prepare = step, log, prepare
         self._watch, self._settings, self._part = watch, settings, part
         self._own_batches = own_batches
-        self._never, self._has_user_code, self._verify = reason, has_user_code, verify
+        self._never, self.has_user_code, self._verify = reason, has_user_code, verify
         self._reason: str | None = reason
         self._news: str | None = None
         self._records: dict[Hashable, _Record] = {}
@@ -86,6 +92,9 @@ class Steps:
         self._seen: list[list[Any]] = []
         self._gradients: list[tuple[Tensor, Tensor | None]] = []
         self._failures = 0
+        self._epochs: Epochs | None = None
+        self._epoch_seconds = 0.0
+        self._logged_ahead: deque[Array] = deque()  # of epochs that have been made already
 
     # ---- what it tells --------------------------------------------------------------------------------------------
 
@@ -113,10 +122,14 @@ class Steps:
 
     # ---- an epoch -------------------------------------------------------------------------------------------------
 
-    def epoch(self, loader: Any) -> Iterator[int]:
-        """Runs an epoch; gives the number of steps made, after each step from Python and each native call."""
+    def epoch(self, loader: Any, unseen: int = 1) -> Iterator[int]:
+        """Runs an epoch; gives the number of steps made, after each step from Python and each native call.
+
+        `unseen` is the number of epochs, this one included, until somebody looks at what they have made: they may be
+        run in one native call, and are then given one by one.
+        """
         self._own = self._own_batches and is_plain(loader)
-        self._compares = self._has_user_code or not self._own
+        self._compares = self.has_user_code or not self._own
         total = len(loader) if hasattr(loader, "__len__") else None
         if self._never is None and self._failures < ATTEMPTS:
             self._reason = None
@@ -125,13 +138,17 @@ class Steps:
             self._records.clear()
         self._source = source
         self._begin_epoch()
-        return self._from_arrays(loader) if self._own else self._from_loader(loader, total)
+        if not self._own:
+            return self._from_loader(loader, total)
+        if unseen > 1 and not self._logged_ahead:
+            self._run_ahead(loader, unseen)
+        return self._made_ahead() if self._logged_ahead else self._from_arrays(loader)
 
     def _begin_epoch(self) -> None:
         """Decides whether steps are compared in this epoch."""
         before, trusted = self._sight, self._trusts
         self._trusts = False
-        if self._has_user_code and not self._verify and self._records:
+        if self.has_user_code and not self._verify and self._records:
             self._sight = look(self._watch())
             is_same = before is not None and before.is_as(self._sight)
             self._trusts = is_same and self._unchecked < UNCHECKED * self._checking
@@ -227,7 +244,7 @@ class Steps:
         started = time.perf_counter()
         before = record.check.before(batch) if record is not None and repeats else None
         begun = random.get_state()[1]
-        recorder = Recorder(self._watch() if self._has_user_code else None)
+        recorder = Recorder(self._watch() if self.has_user_code else None)
         recorded, _ = recorder.run(lambda batch: self._step(batch, examples), batch)
         for name, value in recorder.logged:
             self._log(name, [float(value.item())], examples)
@@ -277,6 +294,41 @@ class Steps:
         self._reason = reason
         self._failures += 1
 
+    # ---- epochs ahead ---------------------------------------------------------------------------------------------
+
+    def _run_ahead(self, loader: DataLoader, most: int) -> None:
+        """Runs as many as `most` epochs in a native call, where each of their batches has run natively before."""
+        if len(loader) > MOST_BATCHES or self._compares or self._verify or self._part or self._reason is not None:
+            return
+        sizes = [loader.batch_size] * (len(loader.dataset) // loader.batch_size)
+        if len(sizes) < len(loader):
+            sizes.append(len(loader.dataset) % loader.batch_size)
+        records = [self._records[size] for size in sizes if size in self._records]
+        engines = [record.engine for record in records if record.engine is not None]
+        if len(engines) < len(sizes):
+            return
+        if self._epochs is None or self._epochs.engines != engines:
+            self._epochs = Epochs(engines, loader.dataset.take_into)
+            self._epoch_seconds = sum(record.seconds for record in records)
+        epochs = max(1, min(most, int(CALL_SECONDS / self._epoch_seconds)))
+        rows = np.concatenate([loader.begin_epoch() for _ in range(epochs)])
+        started = time.perf_counter()
+        self._logged_ahead.extend(self._epochs.run(epochs, rows))
+        self._epoch_seconds = (time.perf_counter() - started) / epochs
+        if (ordinal := records[-1].ordinal) is not None:
+            random.set_ordinal(ordinal)
+
+    def _made_ahead(self) -> Iterator[int]:
+        """Gives an epoch that has been made already."""
+        assert self._epochs is not None
+        logged, first = self._logged_ahead.popleft(), 0
+        for size, batches in itertools.groupby(engine.batch_size for engine in self._epochs.engines):
+            steps = len(list(batches))
+            for name, values in zip(self._epochs.names, logged[first : first + steps].T, strict=True):
+                self._log(name, values.tolist(), size)
+            first += steps
+        yield first
+
     # ---- natively -------------------------------------------------------------------------------------------------
 
     def _steps_in_a_call(self, record: _Record, left: int) -> int:
@@ -315,21 +367,28 @@ class Steps:
 
 
 def has_user_code(things: Sequence[object]) -> bool:
-    """Whether a class outside this package takes part, or a function of the user's among attributes and methods."""
+    """Whether code from outside this package may run in a step: of a class, or a function among attributes."""
     return any(
-        not _is_ours(thing)
-        or any(map(is_users, type(thing).__mro__))
-        or any(callable(value) and not _is_ours(value) for value in vars(thing).values())
-        or any(
-            callable(value) and not _is_ours(value) for g in getattr(thing, "param_groups", ()) for value in g.values()
-        )
+        _has_code(thing)
+        or any(callable(value) and _has_code(value) for value in vars(thing).values())
+        or any(callable(v) and _has_code(v) for group in getattr(thing, "param_groups", ()) for v in group.values())
         for thing in things
         if hasattr(thing, "__dict__")
     )
 
 
-def _is_ours(thing: object) -> bool:
-    return type(thing).__module__.startswith(__package__ + ".")
+def _has_code(thing: object) -> bool:
+    return any(map(_brings_code, type(thing).__mro__[:-1]))
+
+
+def _brings_code(kind: type) -> bool:
+    """Whether a class is not of this package, or not only, and defines more than what runs before the first step."""
+    if kind.__module__.startswith(__package__ + "."):
+        return is_users(kind)
+    return type(kind) is not type or any(
+        name not in _BEFORE_STEPS and (callable(value) or hasattr(value, "__get__"))
+        for name, value in vars(kind).items()
+    )
 
 
 def _source(loader: DataLoader) -> list[tuple[Array, dict[str, Any], dict[str, Any]]]:

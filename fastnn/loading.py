@@ -29,6 +29,11 @@ def load(path: checkpoint.Path, cls: Callable[..., Model] | None = None) -> Mode
     True
     """
     arrays, metadata = checkpoint.read(path)
+    return from_description(path, metadata, cls)._restore(arrays, metadata).eval()
+
+
+def from_description(path: checkpoint.Path, metadata: dict[str, Any] | None, cls: Callable[..., Model] | None) -> Model:
+    """The model that the `metadata` of a file describe, without its weights; as `load`."""
     if metadata is None:
         raise ValueError(f"[load] {path} was not written by fastnn: make the model and use its load(path)")
     if not isinstance(metadata.get("format"), int) or metadata["format"] > FORMAT:
@@ -45,7 +50,7 @@ def load(path: checkpoint.Path, cls: Callable[..., Model] | None = None) -> Mode
             raise ValueError(f"{name} has a forward or layers of its own: use load(path, cls={name})")
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"[load] {path} holds a {name} that cannot be made: {error}") from error
-    return model._restore(arrays, metadata).eval()
+    return model
 
 
 class PredictOnly(Model):

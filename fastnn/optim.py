@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, SupportsFloat
 
 from . import functional as F
-from .dispatch import Slot, before_step, run, varies
+from .dispatch import Slot, before_step, constant, run, varies
 from .functional import clip_grad_norm_
 from .schedules import (
     CosineScheduler,
@@ -146,6 +146,16 @@ class Optimizer:
                 raise ValueError(f"[{type(self).__name__}] lr = {slot.value} must be finite and at least 0")
         self._num_updates += steps
         return varying
+
+    def restart(self, like: "Optimizer") -> None:
+        """Be as `like`, a new optimizer of the same class for parameters of the same shapes, in the memory it has."""
+        self._num_updates = 0
+        for group, given in zip(self.param_groups, like.param_groups, strict=True):
+            group.update((name, value) for name, value in given.items() if name != "params")
+        for member in self._members:
+            member.state.pop("step", None)
+            for value in member.state.values():
+                run("cast", constant(0, value.dtype), out=value)
 
     def step(self) -> None:
         """Change every parameter that has a gradient, in place."""

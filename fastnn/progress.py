@@ -9,10 +9,14 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 
+def shows_progress(progress: bool | None) -> bool:
+    """Whether a bar is shown: None asks whether stderr is a terminal."""
+    return (sys.stderr is not None and sys.stderr.isatty()) if progress is None else progress
+
+
 def open_bar(trainer: "Trainer") -> Any:
     """A bar on stderr that counts batches, or None where `trainer.progress` wants none."""
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    if trainer.rank or not (terminal if trainer.progress is None else trainer.progress):
+    if trainer.rank or not shows_progress(trainer.progress):
         return None
     from tqdm.auto import tqdm
 

@@ -213,7 +213,7 @@ class Trainer:
             stack.callback(model.eval)
             self._tell("on_fit_start")
             while self.epoch < self.max_epochs and not self.should_stop:
-                snapshot = Snapshot(model) if self.terminate_on_nan else None
+                snapshot = Snapshot(self.model) if self.terminate_on_nan else None
                 try:
                     self._run_epoch()
                 except DivergenceError as error:
@@ -240,7 +240,7 @@ class Trainer:
         self._meter, self._fitting = Meter(), True
         stack.callback(setattr, self, "_fitting", False)
         seed = saved.history.seed if saved else self.seed
-        seed = _draw_seed() if seed is None else seed
+        seed = draw_seed() if seed is None else seed
         random.manual_seed(seed if self._ranks is None else self._ranks.share(seed))
         self.history = saved.history if saved else History(random.get_state()[0])
         for name, parameter in model.named_parameters():
@@ -260,12 +260,18 @@ class Trainer:
         else:
             self.optim = model.configure_optimizers()
             model._remember(data, None if self._prepares() else self.train_dataloader)
-        self._training, self._validation = self._make_steps(self._train), self._make_steps(self._validation_step)
+        self._prepare_steps()
         if self.checkpoint is not None:
             Path(self.checkpoint).parent.mkdir(parents=True, exist_ok=True)
-        self._bar = open_bar(self)
+        self._bar = self._open_bar()
         if self._bar is not None:
             stack.callback(self._bar.close)
+
+    def _open_bar(self) -> Any:
+        return open_bar(self)
+
+    def _prepare_steps(self) -> None:
+        self._training, self._validation = self._make_steps(self._train), self._make_steps(self._validation_step)
 
     def _make_steps(self, step: Callable[[Batch, int], None]) -> Steps:
         model, reason = self.model, None
@@ -345,7 +351,7 @@ class Trainer:
         """Train on every batch, then validate."""
         self.model.train()
         assert self._training is not None
-        for steps in self._training.epoch(self.train_dataloader):
+        for steps in self._training.epoch(self.train_dataloader, self._unseen_epochs()):
             self.train_batch_idx += steps
             if self.callbacks:
                 self._tell("on_step_end")
@@ -358,6 +364,10 @@ class Trainer:
         self._check_loss()
         if self.val_dataloader is not None:
             self._validate()
+
+    def _unseen_epochs(self) -> int:
+        """How many epochs, this one included, are made before somebody looks at the model."""
+        return 1
 
     def _train(self, batch: Batch, examples: int) -> None:
         random.begin_step()
@@ -462,7 +472,7 @@ class Trainer:
             getattr(callback, event)(self)
 
 
-def _draw_seed() -> int:
+def draw_seed() -> int:
     """A seed from the state of `fastnn.random`, of ten digits or less so that it can be typed."""
     drawn = random.counters(random.Purpose.USER)
     return zlib.crc32(f"{drawn['seed']} {drawn['step'].value} {drawn['ordinal']}".encode())

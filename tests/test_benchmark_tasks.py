@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))  # benchmarks/ is no part of the installed package
 
-from benchmarks import harness, kernels, process, train  # noqa: E402
+from benchmarks import harness, kernels, many, process, train  # noqa: E402
 from benchmarks.peers import open_peer  # noqa: E402
 from benchmarks.peers.numpy_ import NumpyTraining  # noqa: E402
 
@@ -134,6 +134,40 @@ def test_a_peer_agrees_with_float64(name: str) -> None:
             worker.run(2)
     finally:
         worker.close()
+
+
+TINY_MANY = [
+    lambda: many.sweep(5, train.Workload("W6", (5, 4, 6, 3), 8, 6, 0.1)),
+    lambda: many.groups(4, train.Workload("G", (3, 4, 1), 4, 3, 0.03), epochs=3),
+]
+
+
+@pytest.mark.parametrize("name", [name for name, module in PEERS if installed(module) and name != "numpy"])
+def test_a_peer_trains_many_models_to_the_losses_of_float64(name: str) -> None:
+    worker = harness.Worker(name, 1)
+    try:
+        worker.opened()
+        for make in TINY_MANY:
+            task = make()
+            result = worker.load(task)
+            assert result is not None
+            assert task.disagreement(result) is None
+            assert "losses differ" in str(task.disagreement((1.01 * result[0],)))
+    finally:
+        worker.close()
+
+
+def test_groups_have_rows_of_their_own_and_a_sweep_shares_them() -> None:
+    sweep, groups = (make() for make in TINY_MANY)
+    assert (sweep.orders.shape, groups.orders.shape) == ((1, 2, 6, 8), (4, 3, 3, 4))
+    for i, orders in enumerate(groups.orders):
+        assert all(np.array_equal(np.sort(order, axis=None), np.arange(12) + 12 * i) for order in orders)
+
+
+@pytest.mark.parametrize("task", [many.AllGroups(3, 20, 4), many.TwoFits(train.make_problem(TINY[2]))])
+def test_fastnn_trains_all_groups_and_two_fits(task: Any) -> None:
+    _, call = task.start(open_peer("fastnn", 2))
+    assert len(call()) in (2, 3)
 
 
 def test_a_whole_process_trains_to_the_loss_of_float64(tmp_path: Path) -> None:

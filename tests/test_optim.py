@@ -90,6 +90,30 @@ def test_a_step_is_seen_by_backward_as_a_change_in_place() -> None:
         loss.backward()
 
 
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW])
+def test_an_optimizer_that_restarted_makes_the_steps_of_a_new_one_in_the_same_memory(kind) -> None:
+    settings = {"momentum": 0.9} if kind is optim.SGD else {}
+
+    def train(w: fn.Tensor, optimizer: optim.Optimizer) -> list[float]:
+        w.data = fn.tensor([1.0, -2.0])
+        for gradient in (0.5, -0.25, 2.0):
+            with_gradient(w, gradient, 1.0)
+            optimizer.step()
+        return w.tolist()
+
+    def memory() -> list[int]:
+        state = optimizer.state_dict()["state"][0]
+        return [value.numpy().ctypes.data for value in state.values() if isinstance(value, fn.Tensor)]
+
+    w, other = leaf(1.0, -2.0), leaf(1.0, -2.0)
+    optimizer = kind([w], lr=0.1, **settings)
+    train(w, optimizer)
+    before = memory()
+    optimizer.restart(like=kind([other], lr=0.3, **settings))
+    assert train(w, optimizer) == train(other, kind([other], lr=0.3, **settings))
+    assert (memory(), optimizer.num_updates, optimizer.lr) == (before, 3, 0.3)
+
+
 # ---- learning rates -------------------------------------------------------------------------------------------
 
 

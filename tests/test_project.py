@@ -33,6 +33,7 @@ ROWS = [
     {"models", "description", "checkpoint", "loading", "least_squares", "metrics", "summary"},
     {"all_reduce", "ranks", "claims"},
     {"history", "callbacks", "divergence", "execution", "progress", "resume", "snapshot", "trainer"},
+    {"structure", "workers", "results", "sweep", "groups"},
     {"__init__"},
     {"integrations"},
     {"cli", "_bench", "__main__"},

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from benchmarks.many import Many
     from benchmarks.train import Problem
 
 Array = NDArray[Any]
@@ -55,6 +56,10 @@ class Peer:
 
     def training(self, problem: "Problem") -> Training:
         raise Unsupported("does not train")
+
+    def many(self, many: "Many") -> Callable[[], Array]:
+        """A function that trains all models of `many` anew; each one's mean loss of the last epoch."""
+        raise Unsupported("does not train many models at once")
 
 
 def open_peer(name: str, threads: int) -> Peer:

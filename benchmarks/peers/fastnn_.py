@@ -1,10 +1,12 @@
 """fastnn: its kernels on NumPy arrays, and a training step as a user writes it, replayed natively or from Python."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import fastnn
+from benchmarks.many import SEED, Many
 from benchmarks.peers import Array, Kernel, Peer
 from benchmarks.train import Problem
 from fastnn import kernels, nn, optim
@@ -33,6 +35,48 @@ class Fastnn(Peer):
 
     def training(self, problem: Problem) -> "ReplayedTraining":
         return ReplayedTraining(problem)
+
+    def many(self, many: Many) -> Callable[[], Array]:
+        problem, epochs = many.problem, many.orders.shape[1]
+        options: dict[str, Any] = {
+            "max_epochs": epochs, "seed": SEED, "max_workers": self.threads, "progress": False,
+        }  # fmt: skip
+        batch = problem.workload.batch
+        if many.of_groups:
+            names = np.repeat(np.arange(len(many.rates)), many.orders[0, 0].size)
+
+            def fit_groups() -> Array:
+                models = fastnn.fit_groups(
+                    lambda: _model(problem, problem.workload.lr),
+                    problem.x,
+                    problem.y,
+                    names,
+                    batch_size=batch,
+                    **options,
+                )
+                return np.array(models.report.columns["train_loss"])
+
+            return fit_groups
+        data = fastnn.data.ArrayData(problem.x, problem.y, batch_size=batch)
+        grid = {"lr": many.rates.tolist()}
+
+        def fit_many() -> Array:
+            found = fastnn.fit_many(lambda lr: _model(problem, lr), data, grid, monitor="train_loss", **options)
+            scores = {trial.parameters["lr"]: trial.score for trial in found}
+            return np.array([scores[rate] for rate in grid["lr"]])
+
+        return fit_many
+
+
+def _model(problem: Problem, lr: float) -> fastnn.Model:
+    """A model with the initial weights."""
+    _, *hidden, outputs = problem.workload.sizes
+    model = (fastnn.MLPRegression if problem.workload.regression else fastnn.MLP)(outputs, hidden, lr=lr)
+    names = [(f"net.{i}.weight", f"net.{i}.bias") for i in range(1, 2 * len(problem.layers), 2)]
+    model.load_state_dict(
+        {n: v for pair in zip(names, problem.layers, strict=True) for n, v in zip(*pair, strict=True)}
+    )
+    return model
 
 
 class Eager(Fastnn):

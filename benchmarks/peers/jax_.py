@@ -1,6 +1,7 @@
 """JAX: the whole epoch in one `lax.scan` under `jit`, with the weights donated and images kept as uint8."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.many import Many
 from benchmarks.peers import Array, Peer, Unsupported
 from benchmarks.train import Problem
 
@@ -25,25 +27,34 @@ class Jax(Peer):
     def training(self, problem: Problem) -> "JaxTraining":
         return JaxTraining(problem)
 
+    def many(self, many: Many) -> Callable[[], Array]:
+        """`vmap` over the models, of a scan over all their steps."""
+        problem, (_, epochs, steps, batch) = many.problem, many.orders.shape
+        layers = [(jnp.array(w), jnp.array(b)) for w, b in problem.layers]
+        x, y, rates = jnp.array(problem.x), jnp.array(problem.y), jnp.array(many.rates, jnp.float32)
+        orders = jnp.array(many.orders.reshape(-1, epochs * steps, batch), jnp.int32)
+        orders, axis = (orders, 0) if many.of_groups else (orders[0], None)
+
+        @jax.jit
+        def train(lr: jax.Array, order: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+            def one(lr: jax.Array, order: jax.Array) -> jax.Array:
+                step = _step(problem.workload.regression, lr, x, y)
+                return jax.lax.scan(step, layers, order)[1][-steps:].mean()
+
+            return jax.vmap(one, in_axes=(0, axis))(lr, order)
+
+        return lambda: np.asarray(train(rates, orders, x, y))
+
 
 class JaxTraining:
     def __init__(self, problem: Problem) -> None:
         self.layers: Layers = [(jnp.array(w), jnp.array(b)) for w, b in problem.layers]
         self.x, self.y = jnp.array(problem.x), jnp.array(problem.y)
-        loss = _squared_error if problem.workload.regression else _cross_entropy
-        lr = problem.workload.lr
+        regression, lr = problem.workload.regression, problem.workload.lr
 
         @partial(jax.jit, donate_argnums=0)
         def epoch(layers: Layers, x: jax.Array, y: jax.Array, order: jax.Array) -> tuple[Layers, jax.Array]:
-            def step(layers: Layers, rows: jax.Array) -> tuple[Layers, jax.Array]:
-                batch_x = x.at[rows].get(mode="promise_in_bounds")
-                if batch_x.dtype == jnp.uint8:
-                    batch_x = batch_x.astype(jnp.float32) / 255
-                batch_y = y.at[rows].get(mode="promise_in_bounds")
-                value, grads = jax.value_and_grad(loss)(layers, batch_x, batch_y)
-                return jax.tree.map(lambda param, grad: param - lr * grad, layers, grads), value
-
-            return jax.lax.scan(step, layers, order)
+            return jax.lax.scan(_step(regression, lr, x, y), layers, order)
 
         self._epoch = epoch
 
@@ -53,6 +64,21 @@ class JaxTraining:
     def epoch(self, order: jax.Array) -> Array:
         self.layers, losses = self._epoch(self.layers, self.x, self.y, order)
         return np.asarray(losses)
+
+
+def _step(regression: bool, lr: Any, x: jax.Array, y: jax.Array) -> Callable[[Layers, jax.Array], Any]:
+    """A step of plain SGD on the batch of `rows`, for a scan."""
+    loss = _squared_error if regression else _cross_entropy
+
+    def step(layers: Layers, rows: jax.Array) -> tuple[Layers, jax.Array]:
+        batch_x = x.at[rows].get(mode="promise_in_bounds")
+        if batch_x.dtype == jnp.uint8:
+            batch_x = batch_x.astype(jnp.float32) / 255
+        batch_y = y.at[rows].get(mode="promise_in_bounds")
+        value, grads = jax.value_and_grad(loss)(layers, batch_x, batch_y)
+        return jax.tree.map(lambda param, grad: param - lr * grad, layers, grads), value
+
+    return step
 
 
 def _forward(layers: Layers, x: jax.Array) -> jax.Array:

@@ -1,10 +1,14 @@
 """scikit-learn's multilayer perceptron: `partial_fit` on the shuffled rows is an epoch of batches in their order."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed, parallel_config
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+from benchmarks.many import Many
 from benchmarks.peers import Array, Peer, unit_floats
 from benchmarks.train import Problem
 
@@ -14,6 +18,30 @@ class Sklearn(Peer):
 
     def training(self, problem: Problem) -> "SklearnTraining":
         return SklearnTraining(problem)
+
+    def many(self, many: Many) -> Callable[[], Array]:
+        """A process for each thread, kept from call to call; joblib gives them large arrays without copies."""
+        tasks = [delayed(_train)(*_own_rows(many, i)) for i in range(len(many.rates))]
+
+        def train() -> Array:
+            with parallel_config("loky", n_jobs=self.threads, inner_max_num_threads=1):
+                return np.array(Parallel()(tasks))
+
+        return train
+
+
+def _own_rows(many: Many, i: int) -> tuple[Problem, Array]:
+    problem, orders = many.model(i)
+    if many.of_groups:
+        first, last = orders.min(), orders.max() + 1
+        problem = dataclasses.replace(problem, x=problem.x[first:last], y=problem.y[first:last])
+        orders = orders - first
+    return problem, orders
+
+
+def _train(problem: Problem, orders: Array) -> float:
+    training = SklearnTraining(problem)
+    return float([training.epoch(training.prepare(order)) for order in orders][-1][0])
 
 
 class SklearnTraining:

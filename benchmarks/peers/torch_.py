@@ -1,10 +1,12 @@
 """PyTorch on the CPU: indices instead of a DataLoader, no `item()` in the loop."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from benchmarks.many import Many
 from benchmarks.peers import Array, Kernel, Peer, Unsupported, unit_floats
 from benchmarks.train import Problem
 
@@ -29,6 +31,39 @@ class Torch(Peer):
 
     def training(self, problem: Problem) -> "TorchTraining":
         return TorchTraining(problem, self.compiled)
+
+    def many(self, many: Many) -> Callable[[], Array]:
+        """Stacked weights, and `torch.func.vmap` over the models for the gradients of a step."""
+        training = TorchTraining(many.problem, compiled=False)
+        x, y, net, loss = training.x, training.y, training.net, training.loss
+        rates = torch.from_numpy(many.rates.astype("float32"))
+        models, axis = len(rates), 0 if many.of_groups else None
+        orders = torch.from_numpy(many.orders).movedim(0, 2)  # (epochs, steps, models or 1, batch)
+
+        def loss_of(params: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            value: torch.Tensor = loss(torch.func.functional_call(net, params, (x,)), y)
+            return value
+
+        gradients = torch.func.vmap(torch.func.grad_and_value(loss_of), in_dims=(0, axis, axis))
+
+        def train() -> Array:
+            params = {n: p.detach().expand(models, *p.shape).clone() for n, p in net.named_parameters()}
+            for order in orders:
+                losses = []
+                for rows in order if many.of_groups else order[:, 0]:
+                    picked = rows.reshape(-1)
+                    batch_x, batch_y = x.index_select(0, picked), y.index_select(0, picked)
+                    shape = rows.shape
+                    grads, value = gradients(
+                        params, batch_x.view(*shape, *x.shape[1:]), batch_y.view(*shape, *y.shape[1:])
+                    )
+                    for name, param in params.items():
+                        param.addcmul_(grads[name], rates.view(-1, *[1] * (param.ndim - 1)), value=-1)
+                    losses.append(value)
+            means: Array = torch.stack(losses).mean(0).numpy()
+            return means
+
+        return train
 
 
 class Compiled(Torch):

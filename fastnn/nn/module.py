@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastnn import functional as F
-from fastnn.dispatch import constant, run
+from fastnn.dispatch import constant, dtype_name, run
 from fastnn.functional.random import check_interval, check_spread
 from fastnn.random import Purpose, counters
 from fastnn.tensor import Tensor
@@ -117,7 +117,7 @@ class UninitializedParameter(Parameter):
 def fill_random(tensor: Tensor, kernel: str, name: str | None = None, **settings: float) -> None:
     """Fill `tensor` with random numbers; those of a `name` depend on the seed and that name alone."""
     drawn = counters(Purpose.INIT, name)
-    run(kernel, shape=tensor.shape, dtype=tensor.dtype.name, out=tensor, **settings, **drawn)
+    run(kernel, shape=tensor.shape, dtype=dtype_name(tensor.dtype), out=tensor, **settings, **drawn)
 
 
 def fill(tensor: Tensor, value: float, name: str | None = None) -> None:

@@ -12,6 +12,7 @@ from fastnn.tensor import Tensor
 
 from .check import Check
 from .engine import Engine
+from .epochs import Epochs
 from .plan import Eager, Memory, Operand, Output, Plan, Role, Step
 from .recorder import Recorder
 from .replay import Replayer
@@ -20,6 +21,7 @@ __all__ = [
     "Check",
     "Eager",
     "Engine",
+    "Epochs",
     "Memory",
     "Operand",
     "Output",

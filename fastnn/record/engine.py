@@ -30,13 +30,15 @@ class Engine(Replayer):
     ) -> None:
         self._leaves = [leaf for leaf, _ in plan.gradients]
         super().__init__(fuse(plan, keeps_gradients))
+        self.batch_size = batch_size
         self.names = list(plan.logs)
-        self._program = _core.Program([self._view(self.plan.logs[name]) for name in self.names])
+        self.logged = [self._view(self.plan.logs[name]) for name in self.names]
+        self.slots = {value for step in self.plan.steps for value in step.scalars.values() if isinstance(value, Slot)}
+        self._program = _core.Program(self.logged)
         self._rows = np.zeros(batch_size, np.int64)
-        self._slots = {value for step in self.plan.steps for value in step.scalars.values() if isinstance(value, Slot)}
         if load is not None:
             self._program.record(functools.partial(load, self._rows, self.inputs))
-        for step, call in zip(self.plan.steps, self._calls, strict=True):
+        for step, call in zip(self.plan.steps, self.calls, strict=True):
             if isinstance(step.kernel, str):
                 self._program.record(call)
             else:
@@ -53,10 +55,14 @@ class Engine(Replayer):
         """
         if rows is None and steps != 1:
             raise ValueError(f"[replay] steps = {steps} needs rows: inputs that were loaded last for one step")
-        varying: dict[Slot, Sequence[float]] = {}  # of those that a kernel reads
+        return self._run(steps, rows, self.advance(steps))
+
+    def advance(self, steps: int) -> dict[Slot, Sequence[float]]:
+        """Does what precedes `steps` steps; gives the values in each of the Slots that vary and that a kernel reads."""
+        varying: dict[Slot, Sequence[float]] = {}
         for advance in self.plan.before_step:
-            varying.update((slot, values) for slot, values in advance(steps).items() if slot in self._slots)
-        return self._run(steps, rows, varying)
+            varying.update((slot, values) for slot, values in advance(steps).items() if slot in self.slots)
+        return varying
 
     def repeat(self) -> Array:
         """One more step on the inputs and Slots as they are."""
@@ -67,10 +73,14 @@ class Engine(Replayer):
         try:
             results: Array = self._program.run(steps, rows, None if rows is None else self._rows, list(varying), values)
         finally:
-            for storage in self.written:
-                storage.version += steps
-            for leaf in self._leaves:
-                leaf.grad = None
+            self.note(steps)
         for leaf, operand in self.plan.gradients:
             leaf.grad = wrap(self._view(operand).copy())
         return results
+
+    def note(self, steps: int) -> None:
+        """Tells those who hold states that they changed, and leaves that their gradients are gone."""
+        for storage in self.written:
+            storage.version += steps
+        for leaf in self._leaves:
+            leaf.grad = None

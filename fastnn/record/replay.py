@@ -25,7 +25,7 @@ class Replayer:
         self.inputs = [
             self._buffers[number].reshape(shape) for number, shape in zip(plan.inputs, plan.input_shapes, strict=True)
         ]
-        self._calls = [self._call(step) for step in plan.steps]
+        self.calls = [self._call(step) for step in plan.steps]
         changed = plan.written
         storages = [memory.storage for number, memory in enumerate(plan.memory) if number in changed]
         self.written = [storage for storage in storages if storage is not None]
@@ -40,7 +40,7 @@ class Replayer:
         self.load(batch)
         for callback in self.plan.before_step:
             callback(1)
-        for call in self._calls:
+        for call in self.calls:
             call()
         for storage in self.written:
             storage.version += 1

@@ -1,0 +1,63 @@
+"""Tables of what was trained: sequences of rows, with a text, a CSV file and a frame of their plain columns."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar, overload
+
+from . import checkpoint
+
+Row = TypeVar("Row")
+_SHOWN = 20
+
+
+class Table(Sequence[Row], Generic[Row]):
+    """Rows in a fixed order; subclasses say what their `columns` are."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = tuple(rows)
+
+    @property
+    def columns(self) -> dict[str, list[Any]]:
+        """Values by name, one for each row."""
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Row, ...]: ...
+    def __getitem__(self, index: int | slice) -> Row | tuple[Row, ...]:
+        return self._rows[index]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def to_csv(self, path: checkpoint.Path) -> None:
+        """Write a line of names and a line per row; the file appears whole or not at all. Raises OSError."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows(zip(*self.columns.values(), strict=True))
+        checkpoint.atomic_write(path, text.getvalue().encode())
+
+    def to_frame(self) -> Any:
+        """The columns as a pandas DataFrame; ModuleNotFoundError without pandas."""
+        import pandas
+
+        return pandas.DataFrame(self.columns)
+
+    def __repr__(self) -> str:
+        columns = {name: values[:_SHOWN] for name, values in self.columns.items()}
+        lines = [list(columns), *map(list, zip(*(map(_text, values) for values in columns.values()), strict=True))]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+        return "\n".join([*table, *([f"... {len(self)} rows"] if len(self) > _SHOWN else [])])
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
