@@ -45,7 +45,8 @@ def lint(session: nox.Session) -> None:
     """Style of Python and C++; `-- --fix` mends what a tool can mend."""
     session.install(*tools("ruff", "clang-format"))
     fix = "--fix" in session.posargs
-    sources = sorted(str(path) for path in Path("csrc").rglob("*.*") if path.suffix in {".h", ".cpp"})
+    files = [*Path("csrc").rglob("*.*"), *Path("tests/native").iterdir()]
+    sources = sorted(str(path) for path in files if path.suffix in {".h", ".cpp"})
     session.run("ruff", "check", *(["--fix"] if fix else []), ".")
     session.run("ruff", "format", *([] if fix else ["--check"]), ".")
     session.run("clang-format", *(["-i"] if fix else ["--dry-run", "-Werror"]), *sources)
@@ -81,6 +82,20 @@ def native(session: nox.Session) -> None:
 def sanitize(session: nox.Session) -> None:
     """The same under the address and undefined behaviour sanitizers; slow."""
     build_core(session, "sanitize")
+
+
+def require_programs(session: nox.Session, packages: dict[str, str]) -> None:
+    """Skip the session where one of these programs is missing; the values are Debian's packages that have them."""
+    missing = [package for program, package in packages.items() if shutil.which(program) is None]
+    if missing:
+        session.skip(f"not installed: apt install {' '.join(missing)}")
+
+
+@nox.session(reuse_venv=True)
+def neon(session: nox.Session) -> None:
+    """The same for 64-bit ARM: cross-compiled, and run under QEMU, where every kernel must have the bits of x86."""
+    require_programs(session, {"aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu", "qemu-aarch64": "qemu-user"})
+    build_core(session, "neon")
 
 
 @nox.session(requires=["wheel"])

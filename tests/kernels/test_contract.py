@@ -49,6 +49,11 @@ def test_every_kernel_has_a_case() -> None:
     assert {case.kernel for case in CASES} == set(DECLARED)
 
 
+def test_every_kernel_has_a_hash_that_all_instruction_sets_must_have() -> None:
+    hashes = (Path(__file__).parents[1] / "native" / "bits.txt").read_text()
+    assert {line.split()[0] for line in hashes.splitlines()} == {*DECLARED, "training"}
+
+
 @pytest.mark.parametrize("file", sorted(set(DECLARED.values())))
 def test_files_hold_the_kernels_that_the_contract_gives_them(file: str) -> None:
     names = sorted(name for name, home in DECLARED.items() if home == file)
