@@ -39,7 +39,7 @@ def test_kernels_have_the_same_names_everywhere() -> None:
         name for name, function in inspect.getmembers(reference, inspect.isfunction) if not name.startswith("_")
     }
     native = {name for name, function in inspect.getmembers(_core, inspect.isroutine) if not name.startswith("_")}
-    services = {"empty", "num_threads", "set_num_threads", "config"}
+    services = {"empty", "num_threads", "set_num_threads", "config", "explain_product"}
     assert set(DECLARED) == specified == set(kernels.__all__)
     assert set(DECLARED) <= native
     assert services <= native
