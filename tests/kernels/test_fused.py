@@ -62,10 +62,11 @@ def test_update_in_a_product(m: int, n: int, k: int, dtype: str, settings: dict[
 def test_a_product_says_how_it_goes_about_its_shape() -> None:
     x, weight = np.zeros((64, 64), np.float32), np.zeros((64, 64), np.float32)
     turned = kernels.explain_product(x, weight, transpose_b=True)
-    assert re.fullmatch(r"a in place, b packed, \d+x\d+ panels in \d+x\d+ items", turned)
+    assert re.fullmatch(r"a (in place|packed), b packed( ahead)?, \d+x\d+ panels in \d+x\d+ items", turned)
     assert kernels.explain_product(x, weight.T) == turned
-    assert kernels.explain_product(x, weight).startswith("a in place, b in place, ")
-    assert kernels.explain_product(np.zeros((64, 2)), np.zeros((2, 1))).endswith(", lanes along m")
+    assert ", b in place, " in kernels.explain_product(x, weight)
+    one_column = kernels.explain_product(np.zeros((2, 4096), np.float32).T, np.zeros((2, 1), np.float32))
+    assert one_column.endswith(", lanes along m")
 
 
 def test_a_product_that_cannot_be_is_not_explained() -> None:
