@@ -169,10 +169,7 @@ def _normal(*size: int) -> Array:
 
 
 def bench_training(shapes: Sequence[Shape], against: Sequence[str]) -> Iterator[Result]:
-    """Steps of an MLP (softmax regression without hidden layers) on shuffled batches, gathered, with SGD.
-
-    Of others, NumPy has one.
-    """
+    """Steps of an MLP (softmax regression without hidden layers) on shuffled batches, gathered, with SGD."""
     for shape in shapes:
         inputs, classes = shape.widths[0], shape.widths[-1]
         rng = np.random.default_rng(0)

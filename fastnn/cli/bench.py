@@ -57,13 +57,15 @@ def _run(options: argparse.Namespace) -> None:
     if options.threads:
         fn.set_num_threads(options.threads)
     machine = config()
-    peers, missing = _bench.installed(options.against)
+    missing: dict[str, str] = {}
     results = []
-    for what, title, measure in (
-        ("kernels", "one call of a kernel", _bench.bench_kernels),
-        ("train", "one training step", _bench.bench_training),
+    for what, title, measure, libraries in (
+        ("kernels", "one call of a kernel", _bench.bench_kernels, PEERS),
+        ("train", "one training step", _bench.bench_training, ("numpy",)),
     ):
         if options.what in (what, "all"):
+            peers, absent = _bench.installed([peer for peer in options.against if peer in libraries])
+            missing |= absent
             if not options.json:
                 print(f"\n{title}, {machine['isa']}, {machine['threads']} threads\n{_bench.header(peers)}")
             for result in measure(shapes, peers):
