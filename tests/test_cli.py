@@ -233,12 +233,13 @@ def test_data_path_prints_the_folder_alone(
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_bench, "BLOCK", 0.0)
+    monkeypatch.setattr(_bench, "SETTLE", 0.0)
     monkeypatch.setattr(_bench, "ROUNDS", 1)
 
 
 @pytest.mark.usefixtures("quick")
 def test_bench_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bench", "--shapes", "6-5-4@3", "6-4@3"]) == 0
+    assert cli.main(["bench", "--against", "numpy", "--shapes", "6-5-4@3", "6-4@3"]) == 0
     printed = capsys.readouterr().out
     for part in ("one call of a kernel", "numpy us", "x W^T 3x6x5", "dY^T x 3x5x4", "gather", "cross_entropy",
                  "sgd_update", "panels in 1x1 items", "one training step", "step 6-5-4@3", "step 6-4@3"):  # fmt: skip
@@ -277,7 +278,7 @@ def test_bench_times_the_same_kernels_of_every_library(library: str) -> None:
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("what", "kinds"), [("kernels", {"kernel"}), ("train", {"training"})])
 def test_bench_prints_json(capsys: pytest.CaptureFixture[str], what: str, kinds: set[str]) -> None:
-    assert cli.main(["bench", what, "--json", "--threads", "1", "--shapes", "6-5-4@3"]) == 0
+    assert cli.main(["bench", what, "--json", "--threads", "1", "--against", "numpy", "--shapes", "6-5-4@3"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["machine"]["threads"] == 1
     assert {result["kind"] for result in printed["results"]} == kinds
