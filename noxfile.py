@@ -8,7 +8,7 @@ import nox
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["lint", "types", "tests", "native", "stubs", "examples"]
+nox.options.sessions = ["lint", "types", "tests", "native", "instructions", "stubs", "examples"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
@@ -45,7 +45,8 @@ def lint(session: nox.Session) -> None:
     """Style of Python and C++; `-- --fix` mends what a tool can mend."""
     session.install(*tools("ruff", "clang-format"))
     fix = "--fix" in session.posargs
-    sources = sorted(str(path) for path in Path("csrc").rglob("*.*") if path.suffix in {".h", ".cpp"})
+    files = [*Path("csrc").rglob("*.*"), *Path("tests/native").iterdir()]
+    sources = sorted(str(path) for path in files if path.suffix in {".h", ".cpp"})
     session.run("ruff", "check", *(["--fix"] if fix else []), ".")
     session.run("ruff", "format", *([] if fix else ["--check"]), ".")
     session.run("clang-format", *(["-i"] if fix else ["--dry-run", "-Werror"]), *sources)
@@ -58,14 +59,16 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
-def build_core(session: nox.Session, preset: str) -> None:
-    """Configure and compile the core without Python by a preset of CMakePresets.json, and run its tests.
-
-    Those that take minutes are left out; `-- -L slow` runs them.
-    """
+def build_core(session: nox.Session, preset: str, target: str = "all") -> None:
+    """Configure and compile the core without Python, by a preset of CMakePresets.json."""
     session.install("cmake", "ninja")
     session.run("cmake", "--preset", preset, "-GNinja", "--fresh")
-    session.run("cmake", "--build", "--preset", preset)
+    session.run("cmake", "--build", "--preset", preset, "--target", target)
+
+
+def test_core(session: nox.Session, preset: str) -> None:
+    """The core without Python and its tests; those that take minutes are left out, `-- -L slow` runs them."""
+    build_core(session, preset)
     session.run(
         "ctest", "--preset", preset, "--output-on-failure", "--no-tests=error", *(session.posargs or ["-LE", "slow"])
     )
@@ -74,13 +77,36 @@ def build_core(session: nox.Session, preset: str) -> None:
 @nox.session(reuse_venv=True)
 def native(session: nox.Session) -> None:
     """The core without Python builds without a warning, links, and passes its own tests."""
-    build_core(session, "development")
+    test_core(session, "development")
 
 
 @nox.session(reuse_venv=True)
 def sanitize(session: nox.Session) -> None:
     """The same under the address and undefined behaviour sanitizers; slow."""
-    build_core(session, "sanitize")
+    test_core(session, "sanitize")
+
+
+def require_programs(session: nox.Session, packages: dict[str, str]) -> None:
+    """Skip the session where one of these programs is missing; the values are Debian's packages that have them."""
+    missing = [package for program, package in packages.items() if shutil.which(program) is None]
+    if missing:
+        session.skip(f"not installed: apt install {' '.join(missing)}")
+
+
+@nox.session(reuse_venv=True)
+def neon(session: nox.Session) -> None:
+    """The same for 64-bit ARM: cross-compiled, and run under QEMU, where every kernel must have the bits of x86."""
+    require_programs(session, {"aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu", "qemu-aarch64": "qemu-user"})
+    test_core(session, "neon")
+
+
+@nox.session(reuse_venv=True)
+def instructions(session: nox.Session) -> None:
+    """Instructions of hot paths, counted by Valgrind, against tests/native/instructions.json; `-- --fix` writes it."""
+    require_programs(session, {"valgrind": "valgrind"})
+    build_core(session, "release", "instructions")
+    program = "build/release/tests/native/instructions"
+    session.run("python", "tests/native/instructions.py", program, *session.posargs)
 
 
 @nox.session(requires=["wheel"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.harness import ROOT, Contender, Failed, Row, Task, measure, open_workers, ratio
 from benchmarks.machine import Limit, Probe, commit, cores, limits, machine, versions
-from benchmarks.report import Results, render, save, summarise
+from benchmarks.report import Results, draw_rates, render, save, summarise
 
 BASE = "fastnn"
 AGAINST = {
@@ -66,15 +66,25 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
             command.add_argument("--threads", type=counts, default=default, help="(default: %(default)s)")
         if what == "kernels":
             command.add_argument("--shapes", type=words, default=list(SHAPES), help="batch x inputs x outputs, ...")
+            command.add_argument(
+                "--plot",
+                type=Path,
+                metavar="FILE",
+                help="instead, measure square products and draw their rate over the side",
+            )
         if what == "train":
             command.add_argument("--workloads", type=words, default=list(WORKLOADS), help="(default: all)")
     return parser.parse_args(arguments)
 
 
 def run_kernels(options: argparse.Namespace, names: list[str]) -> Results:
-    from benchmarks.kernels import make_cases
+    from benchmarks.kernels import make_cases, make_squares
 
-    return run_tasks(options, names, make_cases(tuple(options.shapes)))
+    if options.plot is None:
+        return run_tasks(options, names, make_cases(tuple(options.shapes)))
+    results = run_tasks(options, names, make_squares())
+    draw_rates(results, options.plot)
+    return results
 
 
 def run_train(options: argparse.Namespace, names: list[str]) -> Results:

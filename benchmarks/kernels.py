@@ -21,6 +21,9 @@ SHAPES = (
     "32x32x32",
 )
 
+# Sides of square products, for the rate over the size.
+SIDES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536)
+
 EPSILON = 2.0**-23
 
 
@@ -72,6 +75,11 @@ def make_cases(shapes: tuple[str, ...] = SHAPES) -> list[Callable[[], Case]]:
         lambda: _relu(1 << 20),
         lambda: _gather(60000, 784, 8192),
     ]
+
+
+def make_squares(sides: tuple[int, ...] = SIDES) -> list[Callable[[], Case]]:
+    """The forward product of layers with as many rows as inputs and outputs."""
+    return [lambda side=side: _product(f"{side}x{side}x{side}", "x W^T") for side in sides]
 
 
 PRODUCTS = ("x W^T", "dY W", "dY^T x")

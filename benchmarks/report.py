@@ -157,7 +157,7 @@ def _geometric_mean(rows: list[Row], base: str) -> float | None:
     return math.exp(statistics.mean(map(math.log, against_best))) if against_best else None
 
 
-# ---- the picture ----------------------------------------------------------------------------------------------
+# ---- the pictures ---------------------------------------------------------------------------------------------
 
 
 def draw(results: Results, path: Path) -> None:
@@ -193,5 +193,43 @@ def draw(results: Results, path: Path) -> None:
     axes.set_title(results["title"], loc="left")
     if peers:
         figure.legend(loc="outside right upper")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw_rates(results: Results, path: Path) -> None:
+    """GFLOP/s of every contender over the side of square products, beside the peak; a panel for each thread count."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = rows_of(results)
+    sides = [round((row.flops / 2) ** (1 / 3)) for row in rows]
+    threads = sorted({int(key.rpartition("/")[2]) for row in rows for key in row.seconds})
+    names = list(dict.fromkeys(key.rpartition("/")[0] for row in rows for key in row.seconds))
+    figure, panels = plt.subplots(
+        1, len(threads), figsize=(1 + 4.5 * len(threads), 4.2), layout="constrained", squeeze=False
+    )
+    for axes, count in zip(panels[0], threads, strict=True):
+        for name in names:
+            if name == LIMIT:
+                continue
+            key = f"{name}/{count}"
+            shown = [(side, row) for side, row in zip(sides, rows, strict=True) if key in row.seconds]
+            rates = [row.flops / statistics.median(row.seconds[key]) / 1e9 for _, row in shown]
+            axes.plot([side for side, _ in shown], rates, marker="o", markersize=4, label=name)
+        if (limit := results["limits"].get(str(count))) is not None:
+            axes.axhline(limit["float32_gflops"], color="black", linestyle="--", linewidth=1, label="peak, measured")
+        axes.set_xscale("log", base=2)
+        axes.set_xticks([2**power for power in range(4, 11)], [str(2**power) for power in range(4, 11)])
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.25)
+        axes.set_title(f"{count} thread{'s' if count > 1 else ''}", loc="left")
+        axes.set_xlabel("side n of a square product x Wᵀ, float32")
+    panels[0][0].set_ylabel("GFLOP/s")
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -25,6 +25,7 @@ __all__: list[str] = [
     "empty",
     "equal",
     "exp",
+    "explain_product",
     "gather",
     "gelu",
     "gelu_backward",
@@ -249,6 +250,17 @@ def exp(
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: int | None = None,
 ) -> typing.Any: ...
+def explain_product(
+    a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+) -> str:
+    """
+    How `matmul` goes about these shapes and strides, in words; see fastnn.kernels.explain_product.
+    """
+
 def gather(
     data: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     indices: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],

@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, SupportsFloat, SupportsIndex, TypeVar, get_ar
 import numpy as np
 
 from fastnn import _core, reference
+from fastnn.reference._common import Array
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +43,7 @@ def explained(error: TypeError, name: str, args: Sequence[Any], kwargs: Mapping[
     """`error` of the kernel `name`; what pybind11 says of arguments that fit no signature, in this package's words."""
     if "incompatible function arguments" not in str(error):
         return error
-    signature = inspect.signature(getattr(reference, name))
+    signature = inspect.signature(globals()[name])
     try:
         given = signature.bind(*args, **kwargs).arguments
     except TypeError as misfit:
@@ -72,6 +73,24 @@ def _is_a(value: Any, annotation: Any) -> bool:
     return isinstance(
         value, tuple({int: SupportsIndex, float: SupportsFloat}.get(k, get_origin(k) or k) for k in kinds)
     )
+
+
+def explain_product(a: Array, b: Array, *, transpose_a: bool = False, transpose_b: bool = False) -> str:
+    """How `matmul` goes about these shapes, dtypes and strides on this CPU, in words; nothing is computed.
+
+    The choice is made once, for an eager call or for all steps of a native one, and never changes a bit. An operand is
+    read "in place", or "packed" into panels just before it is read, or "packed ahead" in a phase of its own; threads
+    share the items. Lanes run along n, the columns of the result, where it does not say otherwise.
+
+    >>> x, weight = np.zeros((256, 784), np.float32), np.zeros((10, 784), np.float32)
+    >>> explain_product(x, weight, transpose_b=True)
+    'a ..., b ..., ... panels in ... items...'
+    """
+    flags = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+    try:
+        return _core.explain_product(a, b, **flags)
+    except TypeError as error:
+        raise explained(error, "explain_product", (a, b), flags) from None
 
 
 # products

@@ -223,6 +223,18 @@ def test_a_run_from_the_command_line_leaves_table_json_and_picture(
         assert kept.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_rate_of_square_products_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("benchmarks.harness.SETTLE", 0.0)
+    monkeypatch.setattr("benchmarks.harness.measure.__defaults__", (1e-4, quietly))
+    monkeypatch.setattr("benchmarks.kernels.make_squares.__defaults__", ((3, 5),))
+    picture, kept = tmp_path / "rates.png", tmp_path / "rates.json"
+    chosen = ["--against", "numpy", "--threads", "1", "--rounds", "2"]
+    main(["kernels", "--plot", str(picture), *chosen, "--json", str(kept)])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert [row["flops"] for row in json.loads(kept.read_text())["rows"]] == [2 * 3**3, 2 * 5**3]
+
+
 def results_of(*rows: harness.Row, **changes: Any) -> report.Results:
     machine_kind = {"cores": 2, "cpu": "a cpu", "instruction_set": "AVX2+FMA", "system": "Linux x86_64"}
     results = {

@@ -233,46 +233,66 @@ def test_data_path_prints_the_folder_alone(
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_bench, "BLOCK", 0.0)
+    monkeypatch.setattr(_bench, "SETTLE", 0.0)
     monkeypatch.setattr(_bench, "ROUNDS", 1)
 
 
 @pytest.mark.usefixtures("quick")
 def test_bench_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bench", "--shapes", "6-5-4@3", "6-4@3"]) == 0
+    assert cli.main(["bench", "--against", "numpy", "--shapes", "6-5-4@3", "6-4@3"]) == 0
     printed = capsys.readouterr().out
-    for part in ("one call of a kernel", "linear          (3, 6) (5, 6)", "matmul dY^T x   (3, 4) (3, 5)", "gather",
-                 "cross_entropy", "sgd_update", "one training step", "step 6-5-4@3", "step 6-4@3"):  # fmt: skip
+    for part in ("one call of a kernel", "numpy us", "x W^T 3x6x5", "dY^T x 3x5x4", "gather", "cross_entropy",
+                 "sgd_update", "panels in 1x1 items", "one training step", "step 6-5-4@3", "step 6-4@3"):  # fmt: skip
         assert printed.count(part) >= 1
-    assert printed.count("cross_entropy   (3, 4)") == 1  # of equal cases one is enough
+    assert printed.count("cross_entropy 3x4") == 1  # of equal cases one is enough
+
+
+@pytest.mark.usefixtures("quick")
+def test_bench_takes_a_layer_as_batch_inputs_outputs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "kernels", "--shapes", "3x6x5", "--against", "numpy"]) == 0
+    assert "x W^T 3x6x5" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("quick")
+def test_bench_leaves_out_by_name_what_is_not_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "fastnn._bench.torch_", raising=False)
+    assert cli.main(["bench", "kernels", "--shapes", "3x6x5"]) == 0
+    printed = capsys.readouterr()
+    assert "numpy us" in printed.out
+    assert "torch us" not in printed.out
+    assert "torch is left out: " in printed.err
+
+
+@pytest.mark.parametrize("library", ["fastnn", "torch"])
+def test_bench_times_the_same_kernels_of_every_library(library: str) -> None:
+    if library == "torch":
+        pytest.importorskip("torch")
+    for case in (*_bench._layer(5, 7, 3), *_bench._ends(5, 7, 3)):
+        for got, expected in zip(case.start(library)(), case.start("numpy")(), strict=True):
+            np.testing.assert_allclose(np.asarray(got), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("what", "kinds"), [("kernels", {"kernel"}), ("train", {"training"})])
 def test_bench_prints_json(capsys: pytest.CaptureFixture[str], what: str, kinds: set[str]) -> None:
-    assert cli.main(["bench", what, "--json", "--threads", "1", "--shapes", "6-5-4@3"]) == 0
+    assert cli.main(["bench", what, "--json", "--threads", "1", "--against", "numpy", "--shapes", "6-5-4@3"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["machine"]["threads"] == 1
     assert {result["kind"] for result in printed["results"]} == kinds
-    assert all(result["seconds"] > 0 and result["numpy_seconds"] > 0 for result in printed["results"])
+    assert all(result["seconds"] > 0 and result["peers"]["numpy"] > 0 for result in printed["results"])
     if what == "train":  # forward 2 products, weights 2, inputs 1
         assert printed["results"][0]["flops"] == 2 * 3 * (2 * 6 * 5 + 3 * 5 * 4)
 
 
 @pytest.mark.parametrize(
-    "shape", ["", "784", "784-10", "784@5", "784-10@0", "0-10@5", "784-x@5", "784--10@5", "5-4@-1"]
+    "shape", ["", "784", "784-10", "784@5", "784-10@0", "0-10@5", "784-x@5", "784--10@5", "5-4@-1", "5x4", "5x0x4"]
 )
 def test_bench_refuses_what_is_no_shape(capsys: pytest.CaptureFixture[str], shape: str) -> None:
     assert cli.main(["bench", "--shapes", shape]) == 2
     assert f"fastnn: --shapes: {shape!r} is no shape" in capsys.readouterr().err
-
-
-def test_numpy_and_fastnn_do_the_same_step() -> None:
-    rng = np.random.default_rng(0)
-    logits, labels = rng.standard_normal((5, 3), np.float32), rng.integers(0, 3, 5)
-    loss, grad = _bench._numpy_cross_entropy(logits, labels)
-    expected_loss, expected_grad = fn.kernels.cross_entropy_with_grad(logits, labels)
-    np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
-    np.testing.assert_allclose(grad, expected_grad, atol=1e-7)
 
 
 def test_module_runs_as_the_command() -> None:

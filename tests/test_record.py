@@ -15,7 +15,7 @@ from recorded_steps import (
     regression_batches,
 )
 
-from fastnn import dispatch, nn, optim, random
+from fastnn import dispatch, kernels, nn, optim, random
 from fastnn import functional as F
 from fastnn.dispatch import Slot, run
 from fastnn.record import Plan, Replayer, Role, record
@@ -127,7 +127,10 @@ def test_plan_prints_a_line_per_kernel():
     lines = str(plan).splitlines()
     assert lines[0] == "6 steps of 6 kernels, 0.000 MFLOP, 0.000 MB"
     assert len(lines) == 2 + 6
-    assert re.split("  +", lines[2]) == ["0", "linear", "t4(8,1)", "in0(8,2) s2(1,2) s3(1)", "0.000", "0.1"]
+    *cells, product = re.split("  +", lines[2])
+    assert cells == ["0", "linear", "t4(8,1)", "in0(8,2) s2(1,2) s3(1)", "0.000", "0.1"]
+    x, weight = np.zeros((8, 2), np.float32), np.zeros((1, 2), np.float32)
+    assert product == kernels.explain_product(x, weight, transpose_b=True)
     assert "lr=0.03" in lines[-1]
 
 

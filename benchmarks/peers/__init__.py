@@ -68,6 +68,16 @@ def open_peer(name: str, threads: int) -> Peer:
     return peer
 
 
+def bench_kernel(peer: str, name: str, arrays: tuple[Array, ...], scalars: dict[str, Any]) -> Kernel:
+    """A call of a kernel as `fastnn bench` makes it. (Imported here: processes that are timed whole load no fastnn.)"""
+    from fastnn import _bench
+
+    kernels = _bench.kernels_of(peer)
+    if name not in kernels:
+        raise Unsupported(f"no kernel {name}")
+    return kernels[name](*arrays, **scalars)
+
+
 def unit_floats(x: Array) -> Array:
     """float32 rows of a data set; images stored as uint8 are scaled to [0, 1] once, before any timing."""
     return x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else x

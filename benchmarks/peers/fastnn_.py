@@ -7,9 +7,9 @@ import numpy as np
 
 import fastnn
 from benchmarks.many import SEED, Many
-from benchmarks.peers import Array, Kernel, Peer
+from benchmarks.peers import Array, Kernel, Peer, bench_kernel
 from benchmarks.train import Problem
-from fastnn import kernels, nn, optim
+from fastnn import nn, optim
 from fastnn.data import ArrayDataset, Column
 from fastnn.record import Engine, Plan, log, record
 
@@ -20,18 +20,7 @@ class Fastnn(Peer):
         fastnn.set_num_threads(threads)
 
     def kernel(self, name: str, arrays: tuple[Array, ...], scalars: dict[str, Any]) -> Kernel:
-        kernel = getattr(kernels, name)
-        if name == "sgd_update":
-
-            def update() -> tuple[Array, ...]:
-                kernel(*arrays, **scalars)
-                return arrays[0], arrays[2]
-
-            return update
-        if name == "cross_entropy_with_grad":
-            return lambda: kernel(*arrays, **scalars)
-        out = np.empty_like(kernel(*arrays, **scalars))
-        return lambda: (kernel(*arrays, **scalars, out=out),)
+        return bench_kernel("fastnn", name, arrays, scalars)
 
     def training(self, problem: Problem) -> "ReplayedTraining":
         return ReplayedTraining(problem)

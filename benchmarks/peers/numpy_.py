@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import Array, Kernel, Peer, Unsupported, unit_floats
+from benchmarks.peers import Array, Kernel, Peer, bench_kernel, unit_floats
 from benchmarks.train import Problem
 
 
@@ -12,10 +12,7 @@ class Numpy(Peer):
     """The BLAS takes its thread count from the environment that the worker was started with."""
 
     def kernel(self, name: str, arrays: tuple[Array, ...], scalars: dict[str, Any]) -> Kernel:
-        if name not in KERNELS:
-            raise Unsupported(f"no kernel {name}")
-        kernel: Kernel = KERNELS[name](*arrays, **scalars)
-        return kernel
+        return bench_kernel("numpy", name, arrays, scalars)
 
     def training(self, problem: Problem) -> "NumpyTraining":
         return NumpyTraining(problem)
@@ -86,52 +83,3 @@ def cross_entropy(logits: Array, target: Array, grad: Array, rows: Array) -> flo
     grad[rows, target] -= 1
     grad /= len(rows)
     return loss
-
-
-def _matmul(a: Array, b: Array, transpose_a: bool = False, transpose_b: bool = False) -> Kernel:
-    a, b = (a.T if transpose_a else a), (b.T if transpose_b else b)
-    out = np.empty((a.shape[0], b.shape[1]), a.dtype)
-    return lambda: (np.matmul(a, b, out=out),)
-
-
-def _cross_entropy(logits: Array, target: Array) -> Kernel:
-    grad, rows = np.empty_like(logits), np.arange(len(logits))
-    return lambda: (np.asarray(cross_entropy(logits, target, grad, rows)), grad)
-
-
-def _sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum: float) -> Kernel:
-    step = np.empty_like(param)
-
-    def call() -> tuple[Array, ...]:
-        np.multiply(velocity, momentum, out=velocity)
-        np.add(velocity, grad, out=velocity)
-        np.multiply(velocity, lr, out=step)
-        np.subtract(param, step, out=param)
-        return param, velocity
-
-    return call
-
-
-def _relu(x: Array) -> Kernel:
-    out = np.empty_like(x)
-    return lambda: (np.maximum(x, 0, out=out),)
-
-
-def _gather(data: Array, indices: Array, divisor: float) -> Kernel:
-    rows = np.empty((len(indices), data.shape[1]), data.dtype)
-    out = np.empty(rows.shape, np.float32)
-
-    def call() -> tuple[Array, ...]:
-        data.take(indices, 0, out=rows, mode="clip")
-        return (np.divide(rows, np.float32(divisor), out=out, dtype=np.float32),)
-
-    return call
-
-
-KERNELS: dict[str, Any] = {
-    "matmul": _matmul,
-    "cross_entropy_with_grad": _cross_entropy,
-    "sgd_update": _sgd_update,
-    "relu": _relu,
-    "gather": _gather,
-}

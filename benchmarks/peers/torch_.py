@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.many import Many
-from benchmarks.peers import Array, Kernel, Peer, Unsupported, unit_floats
+from benchmarks.peers import Array, Kernel, Peer, Unsupported, bench_kernel, unit_floats
 from benchmarks.train import Problem
 
 
@@ -24,10 +24,7 @@ class Torch(Peer):
         torch.set_num_threads(threads)
 
     def kernel(self, name: str, arrays: tuple[Array, ...], scalars: dict[str, Any]) -> Kernel:
-        if name not in KERNELS:
-            raise Unsupported(f"no kernel {name}")
-        kernel: Kernel = KERNELS[name](*map(torch.from_numpy, arrays), **scalars)
-        return kernel
+        return bench_kernel("torch", name, arrays, scalars)
 
     def training(self, problem: Problem) -> "TorchTraining":
         return TorchTraining(problem, self.compiled)
@@ -120,55 +117,3 @@ class TorchTraining:
             for name, param in params.items():
                 param.add_(grads[name], alpha=-self.lr)
         return loss.detach()
-
-
-def _matmul(a: torch.Tensor, b: torch.Tensor, transpose_a: bool = False, transpose_b: bool = False) -> Kernel:
-    a, b = (a.T if transpose_a else a), (b.T if transpose_b else b)
-    out = torch.empty(a.shape[0], b.shape[1], dtype=a.dtype)
-    return lambda: (torch.mm(a, b, out=out),)
-
-
-def _cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> Kernel:
-    """Without autograd: the four operations that it would run."""
-    aten = torch.ops.aten
-    one = torch.ones(())
-
-    def call() -> tuple[torch.Tensor, ...]:
-        log_p = aten._log_softmax(logits, 1, False)
-        loss, weight = aten.nll_loss_forward(log_p, target, None, 1, -100)
-        grad = aten.nll_loss_backward(one, log_p, target, None, 1, -100, weight)
-        return loss, aten._log_softmax_backward_data(grad, log_p, 1, logits.dtype)
-
-    return call
-
-
-def _sgd_update(param: torch.Tensor, grad: torch.Tensor, velocity: torch.Tensor, lr: float, momentum: float) -> Kernel:
-    param.grad = grad
-    optimizer = torch.optim.SGD([param], lr, momentum, fused=True)
-    optimizer.state[param]["momentum_buffer"] = velocity
-
-    def call() -> tuple[torch.Tensor, ...]:
-        optimizer.step()
-        return param, velocity
-
-    return call
-
-
-def _relu(x: torch.Tensor) -> Kernel:
-    out = torch.empty_like(x)
-    return lambda: (torch.clamp_min(x, 0, out=out),)
-
-
-def _gather(data: torch.Tensor, indices: torch.Tensor, divisor: float) -> Kernel:
-    rows = torch.empty((len(indices), data.shape[1]), dtype=data.dtype)
-    out = torch.empty(rows.shape)
-    return lambda: (torch.div(torch.index_select(data, 0, indices, out=rows), divisor, out=out),)
-
-
-KERNELS: dict[str, Any] = {
-    "matmul": _matmul,
-    "cross_entropy_with_grad": _cross_entropy,
-    "sgd_update": _sgd_update,
-    "relu": _relu,
-    "gather": _gather,
-}

@@ -45,6 +45,15 @@ void bind_products(py::module_& m) {
       },
       py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::arg("activation") = py::none(), py::kw_only(),
       FASTNN_OUT);
+
+  m.def(
+      "explain_product",
+      [](const Array& a, const Array& b, bool transpose_a, bool transpose_b) {
+        Call call = make_call("explain_product", std::nullopt);
+        return eager::explain_product(call, argument(call, "a", a), argument(call, "b", b), transpose_a, transpose_b);
+      },
+      py::arg("a"), py::arg("b"), py::kw_only(), exact("transpose_a") = false, exact("transpose_b") = false,
+      "How `matmul` goes about these shapes and strides, in words; see fastnn.kernels.explain_product.");
 }
 
 // The loss, and the gradient where asked for.

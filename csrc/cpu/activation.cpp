@@ -1,4 +1,8 @@
 // Activations and the gradients through them, element by element; the expressions stand in activation.h.
+//
+// Why it is fast. elementwise.h hands over up to 1024 adjacent elements; a vector passes through its whole expression
+// in registers, so that memory is read once and written once. Which activation it is, the compiler knows. What follows
+// a product does not even take that pass: there, the same functions run on a strip that is still in L1 (tail.h).
 #include "cpu/activation.h"
 
 #include "cpu/elementwise.h"

@@ -10,6 +10,11 @@
 //     float    0.90   0.83   2.61   2.41     1.08   0.50
 //     double   0.80   0.74   2.48   1.81     1.01   0.94
 //
+// Why they are fast. No tables, whose look-ups would go lane by lane, and no branches: both sides of a case are
+// computed and one is selected. Powers of two are made of the bits of an exponent. A polynomial is a chain of fma that
+// each wait for the one before; but the vectors of a loop do not wait for each other, and the processor has several
+// under way. Divisions are few: one in log, tanh and sigmoid, two in power.
+//
 // Without fma exp has up to 1.17, power of double 1.25, erf 1.33 and tanh 2.67.
 // Infinities, zeros and subnormal numbers, as arguments and as results, are those of the C library. NaN stays NaN; its
 // sign and payload mean nothing.

@@ -1,8 +1,11 @@
 // Packing: a strip of a matrix, copied so that the product's inner loop reads it in order.
 //
 // A panel holds `width` lanes for each of kc steps: panel[k * width + l] = source[l * lane_stride + k * k_stride],
-// zero where l >= valid. One of the strides is 1 for every transposition of a row-major matrix; both cases run on whole
-// vectors, the second through a transposition in registers.
+// zero where l >= valid. One of the strides is 1 for every transposition of a row-major matrix.
+//
+// Why it is fast. Both cases run on whole vectors: where lanes are neighbours, a step is a load and a store; where
+// steps are, a square of vectors is read, transposed in registers (transpose.h) and written, so that every cache line
+// is fetched once and used up.
 #pragma once
 
 #include "cpu/transpose.h"

@@ -13,7 +13,7 @@
 // Where one block of rows is all there is, each panel is packed just before it is read, and never leaves L1.
 // The lanes run along the side that costs less (`swapped`). An operand that L1 holds, or whose panels meet few others,
 // is not packed but read where it stands. What follows the sum is done strip by strip, while a strip of c is in L1; the
-// update of plain SGD even before, while the sums are in registers.
+// update of plain SGD even before, while the sums are in registers. (eager::explain_product says what was chosen.)
 #include "cpu/pack.h"
 #include "cpu/tail.h"
 

@@ -5,6 +5,11 @@
 //
 // Lanes start at `identity`, and those that a short row leaves empty stay there. For sums that is -0, which changes no
 // number it is added to: the sum of [-0] is -0, and only the sum of nothing is +0 by decision.
+//
+// Why it is fast. Sixteen lanes are one vector of floats on AVX-512, two on AVX2, four on NEON: every load is a whole
+// vector and no lane idles; lanes are folded once in 4096 elements. An addition waits for the one before in its lanes,
+// so that a core adds 16 elements every few cycles: what limits a row in L1. Blocks are independent; threads share
+// them.
 #pragma once
 
 #include "cpu/vec.h"

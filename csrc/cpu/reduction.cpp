@@ -4,7 +4,11 @@
 // block and then one per row. inner > 1: chunks of 256 along the extent are combined in order from their first element,
 // the results of chunks in order; vectors run across inner. Either way the bits follow from the shape alone. mean is
 // the sum divided by the extent, one more rounding. The largest and smallest are NaN where there is a NaN; their index
-// is that of the first such element. Fast because all of it is one pass at the speed of vector loads.
+// is that of the first such element.
+//
+// Why it is fast. x is read once, in whole vectors, whatever the axis: along rows as reduce.h says; across them several
+// vectors of columns at a time, whose sums stay in registers while the rows of a chunk pass by. Nothing is transposed
+// and nothing is stored but results.
 #include "cpu/reduce.h"
 #include "kernels/kernels.h"
 

@@ -2,6 +2,9 @@
 //
 //   layer     c + bias[j], then the activation
 //   gradient  the gradient of an activation; then an update, of which c is the gradient
+//
+// Why it is fast. Nothing of it takes a pass over memory of its own: a strip is as wide as a tile of the product, and
+// has just been written. The activation is asked for once a strip and is a constant in its loop.
 #pragma once
 
 #include "cpu/activation.h"

@@ -9,6 +9,8 @@
 //         m = fma(beta1, m, (1 - beta1) g)
 //         s = fma(beta2, s, (1 - beta2) (g g))
 //         p = fma(-lr / correction1, m / fma(sqrt(s), 1 / sqrt(correction2), eps), p)
+//
+// Why it is fast: see update.cpp; in a product, the gradient comes from L1 and is never stored.
 #pragma once
 
 #include "cpu/vec.h"

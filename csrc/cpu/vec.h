@@ -2,7 +2,8 @@
 //
 // One source per kernel is compiled once per instruction set. FASTNN_ISA names the namespace of that compilation;
 // the vector width follows from the compiler's target. Vectors are GCC/Clang vector extensions, so + - * / and
-// comparisons are operators; what has no operator (fma, sqrt) is below.
+// comparisons are operators; what has no operator (fma, sqrt) is below. Everything is inlined into the loop that uses
+// it, and what instruction it becomes is the compiler's choice unless a comment says otherwise.
 //
 // Everything stands in an anonymous namespace and no standard header with inline functions is included: a shared
 // inline function compiled for AVX-512 could otherwise be the copy that the linker keeps for all.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "eager/check.h"
@@ -27,6 +28,8 @@ struct MatmulOptions {
 void matmul(const Call&, Argument a, Argument b, const Argument* y, const MatmulOptions&, Output& out);
 void linear(const Call&, Argument x, Argument weight, const Argument* bias, const char* activation, Output& out);
 // a b is the gradient of param, and is not kept.
+// How the product of two matrices goes about their shape, in words: what the kernel chooses, once. Nothing is computed.
+std::string explain_product(const Call&, Argument a, Argument b, bool transpose_a, bool transpose_b);
 void matmul_sgd_update(const Call&, Argument param, Argument a, Argument b, const Argument* velocity, bool transpose_a,
                        bool transpose_b, const SgdOptions&);
 

@@ -1,4 +1,5 @@
 #include <cstring>
+#include <sstream>
 
 #include "eager/eager.h"
 
@@ -101,6 +102,20 @@ void linear(const Call& call, Argument x, Argument weight, const Argument* bias,
   Buffer bias_memory;
   if (bias) product.bias = made_contiguous(call, bias->view, bias_memory).data;
   execute(call, kernels().linear, product);
+}
+
+std::string explain_product(const Call& call, Argument a, Argument b, bool transpose_a, bool transpose_b) {
+  Product product = product_of(call, a, transpose_a, b, transpose_b);
+  kernels().matmul.choose(product);
+  const ProductChoice& c = product.choice;
+  auto way = [](bool direct, bool ahead) { return direct ? "in place" : ahead ? "packed ahead" : "packed"; };
+  const char *way_a = way(c.direct_a, c.ahead_a), *way_b = way(c.direct_b, c.ahead_b);
+  int64_t panels[] = {c.row_panels, c.column_panels}, blocks[] = {c.row_blocks, c.column_blocks};
+  if (c.swapped) std::swap(way_a, way_b), std::swap(panels[0], panels[1]), std::swap(blocks[0], blocks[1]);
+  std::ostringstream text;
+  text << "a " << way_a << ", b " << way_b << ", " << panels[0] << 'x' << panels[1] << " panels in " << blocks[0] << 'x'
+       << blocks[1] << " items" << (c.swapped ? ", lanes along m" : "");
+  return text.str();
 }
 
 void matmul_sgd_update(const Call& call, Argument param, Argument a, Argument b, const Argument* velocity,

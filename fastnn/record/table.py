@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from fastnn import kernels
+from fastnn.dispatch import Array
+
 if TYPE_CHECKING:
     from .plan import Memory, Operand, Step
 
@@ -22,7 +27,7 @@ _LETTERS = {"input": "in", "state": "s", "temporary": "t", "constant": "c"}
 
 def table(steps: "Sequence[Step]", memory: "Sequence[Memory]") -> str:
     """A line per step; `memory` says what its operands are: in(put), s(tate), t(emporary) or c(onstant)."""
-    rows = [("#", "step", "gives", "reads", "MFLOP", "KB", "settings")]
+    rows = [("#", "step", "gives", "reads", "MFLOP", "KB", "settings", "product")]
     flops = [flops_of(step) for step in steps]
     sizes = [bytes_of(step) for step in steps]
     for i, step in enumerate(steps):
@@ -35,12 +40,13 @@ def table(steps: "Sequence[Step]", memory: "Sequence[Memory]") -> str:
                 f"{flops[i] / 1e6:,.3f}",
                 f"{sizes[i] / 1e3:,.1f}",
                 " ".join(f"{name}={value}" for name, value in _settings(step)),
+                way_of(step),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[6]]) for row in rows]
-    kernels = sum(len(kernels_of(step)) for step in steps)
-    title = f"{len(steps)} steps of {kernels} kernels, {sum(flops) / 1e6:,.3f} MFLOP, {sum(sizes) / 1e6:,.3f} MB"
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    count = sum(len(kernels_of(step)) for step in steps)
+    title = f"{len(steps)} steps of {count} kernels, {sum(flops) / 1e6:,.3f} MFLOP, {sum(sizes) / 1e6:,.3f} MB"
     return "\n".join([title, *(line.rstrip() for line in lines)])
 
 
@@ -57,14 +63,42 @@ def kernels_of(step: "Step") -> list[str]:
 
 def flops_of(step: "Step") -> int:
     """Multiplications and additions of products; one operation per element of anything else."""
-    if step.kernel in ("linear", "matmul", "matmul_sgd_update"):
-        a, b = step.operands[1:3] if step.kernel == "matmul_sgd_update" else step.operands[:2]
-        assert a is not None
-        assert b is not None
+    if factors := _factors(step):
+        a, _ = factors
         k = a.shape[0] if step.scalars.get("transpose_a") else a.shape[1]
         (result,) = (step.results or step.writes)[:1]
         return 2 * _count(result) * k
     return max([_count(operand) for operand in (*step.operands, *step.results) if operand is not None], default=0)
+
+
+def way_of(step: "Step") -> str:
+    """What a product has chosen for its shape: see `fastnn.kernels.explain_product`; empty for other kernels."""
+    if (factors := _factors(step)) is None:
+        return ""
+    a, b = map(_unset, factors)
+    across, down = step.scalars.get("transpose_a", False), step.scalars.get("transpose_b", step.kernel == "linear")
+    return kernels.explain_product(a, b, transpose_a=across, transpose_b=down)
+
+
+def _factors(step: "Step") -> "tuple[Operand, Operand] | None":
+    """The two matrices of a product; None where the step is none."""
+    if step.kernel not in ("linear", "matmul", "matmul_sgd_update"):
+        return None
+    a, b = step.operands[1:3] if step.kernel == "matmul_sgd_update" else step.operands[:2]
+    assert a is not None
+    assert b is not None
+    return a, b
+
+
+def _unset(operand: "Operand") -> Array:
+    """An array of the shape and strides of `operand`, whose elements nobody reads."""
+    if 0 in operand.shape:
+        return np.empty(operand.shape, operand.dtype)
+    reach = [(side - 1) * stride for side, stride in zip(operand.shape, operand.strides, strict=True)]
+    memory = np.empty(1 + sum(map(abs, reach)), operand.dtype)
+    first = -sum(distance for distance in reach if distance < 0)
+    strides = [stride * memory.itemsize for stride in operand.strides]
+    return np.ndarray(operand.shape, operand.dtype, memory, first * memory.itemsize, strides)
 
 
 def bytes_of(step: "Step") -> int:

@@ -125,6 +125,15 @@ _SERVICES = [
         shape=tuple[int, ...],
         dtype=np.dtype,
     ),
+    _service(
+        "explain_product",
+        lambda **arguments: bool(kernels.explain_product(**arguments)),  # what it says depends on strides
+        lambda: {"a": np.zeros((2, 3)), "b": np.zeros((4, 3)), "transpose_b": True},
+        a=np.ndarray,
+        b=np.ndarray,
+        transpose_a=(bool, type(None)),
+        transpose_b=(bool, type(None)),
+    ),
     _service("Slot.__init__", lambda value: _core.Slot(value).value, lambda: {"value": 0.5}, value=float),
     _service("Slot.value", lambda value: _set_value(_core.Slot(0.0), value), lambda: {"value": 0.5}, value=float),
     _service("Slot.__float__", lambda: float(_core.Slot(0.5)), dict),

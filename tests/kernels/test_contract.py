@@ -39,7 +39,7 @@ def test_kernels_have_the_same_names_everywhere() -> None:
         name for name, function in inspect.getmembers(reference, inspect.isfunction) if not name.startswith("_")
     }
     native = {name for name, function in inspect.getmembers(_core, inspect.isroutine) if not name.startswith("_")}
-    services = {"empty", "num_threads", "set_num_threads", "config"}
+    services = {"empty", "num_threads", "set_num_threads", "config", "explain_product"}
     assert set(DECLARED) == specified == set(kernels.__all__)
     assert set(DECLARED) <= native
     assert services <= native
@@ -47,6 +47,11 @@ def test_kernels_have_the_same_names_everywhere() -> None:
 
 def test_every_kernel_has_a_case() -> None:
     assert {case.kernel for case in CASES} == set(DECLARED)
+
+
+def test_every_kernel_has_a_hash_that_all_instruction_sets_must_have() -> None:
+    hashes = (Path(__file__).parents[1] / "native" / "bits.txt").read_text()
+    assert {line.split()[0] for line in hashes.splitlines()} == {*DECLARED, "training"}
 
 
 @pytest.mark.parametrize("file", sorted(set(DECLARED.values())))

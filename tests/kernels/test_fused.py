@@ -1,5 +1,7 @@
 """A fused kernel gives the bits of the kernels that it stands for: a fusion never changes an expression."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -52,3 +54,24 @@ def test_update_in_a_product(m: int, n: int, k: int, dtype: str, settings: dict[
         given = [None if x is None else x.copy() for x in (param, velocity)]
         kernels.matmul_sgd_update(given[0], a, b, given[1], transpose_a=True, lr=0.1, num_threads=threads, **settings)
         assert all(x is None or same_bits(x, y) for x, y in zip(given, expected, strict=True))
+
+
+# ---- what a product chooses -----------------------------------------------------------------------------------
+
+
+def test_a_product_says_how_it_goes_about_its_shape() -> None:
+    x, weight = np.zeros((64, 64), np.float32), np.zeros((64, 64), np.float32)
+    turned = kernels.explain_product(x, weight, transpose_b=True)
+    assert re.fullmatch(r"a (in place|packed), b packed( ahead)?, \d+x\d+ panels in \d+x\d+ items", turned)
+    assert kernels.explain_product(x, weight.T) == turned
+    assert ", b in place, " in kernels.explain_product(x, weight)
+    one_column = kernels.explain_product(np.zeros((2, 4096), np.float32).T, np.zeros((2, 1), np.float32))
+    assert one_column.endswith(", lanes along m")
+
+
+def test_a_product_that_cannot_be_is_not_explained() -> None:
+    x = np.zeros((2, 3))
+    with pytest.raises(ValueError, match=r"\[explain_product\] a is \(2, 3\) but b is \(2, 3\)"):
+        kernels.explain_product(x, x)
+    with pytest.raises(TypeError, match=r"\[explain_product\] transpose_a = 1 does not fit"):
+        kernels.explain_product(x, x, transpose_a=1)  # type: ignore[arg-type]

@@ -1,13 +1,15 @@
-"""`fastnn bench`: speed of kernels and of training steps on this machine, beside NumPy doing the same.
+"""`fastnn bench`: speed of kernels and of training steps on this machine, beside other libraries doing the same.
 
-NumPy is here for orientation: it is on every machine. Comparisons with other libraries are made in benchmarks/.
+For orientation, in one process. Comparisons that bear quoting, each library in a process of its own and its results
+checked, are made in benchmarks/.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +17,16 @@ import fastnn as fn
 from fastnn import kernels
 from fastnn.dispatch import Array
 
+from .numpy_ import cross_entropy
+from .peers import Kernel, kernels_of
+
 SHAPES = ("784-10@256", "784-256-10@256", "784-256-10@32", "784-512-512-10@128", "64-64-64-10@64")
 
 BLOCK = 0.02
 """Seconds that a block of calls lasts at least."""
+
+SETTLE = 0.03
+"""Seconds before a block, in which the threads of the library before stop spinning."""
 
 ROUNDS = 5
 """Blocks, or epochs, of which the best counts: whatever else the machine does only adds to them."""
@@ -26,7 +34,10 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class Shape:
-    """The widths of a network from its inputs to its classes, and the batch: ``784-256-10@256``."""
+    """The widths of a network from its inputs to its classes, and the batch: ``784-256-10@256``.
+
+    Or batch x inputs x ... x classes: ``256x784x10``.
+    """
 
     widths: tuple[int, ...]
     batch: int
@@ -37,14 +48,17 @@ class Shape:
 
         >>> Shape.parse("784-256-10@64")
         Shape(widths=(784, 256, 10), batch=64)
+        >>> print(Shape.parse("64x784x10"))
+        784-10@64
         """
         try:
             widths, _, batch = text.partition("@")
-            shape = cls(tuple(map(int, widths.split("-"))), int(batch))
+            sides = text.split("x") if "x" in text else [batch, *widths.split("-")]
+            shape = cls(tuple(map(int, sides[1:])), int(sides[0]))
         except ValueError:
             shape = cls((), 0)
         if len(shape.widths) < 2 or min(*shape.widths, shape.batch) < 1:
-            raise ValueError(f"{text!r} is no shape: write inputs-hidden-...-classes@batch, as in 784-256-10@256")
+            raise ValueError(f"{text!r} is no shape: write 784-256-10@256 or 256x784x256")
         return shape
 
     def __str__(self) -> str:
@@ -59,22 +73,59 @@ class Result:
     name: str
     flops: int
     seconds: float
-    numpy_seconds: float
+    peers: dict[str, float]
+    """Seconds of other libraries."""
+    way: str = ""
+    """How a product goes about its shape (`fastnn.kernels.explain_product`)."""
 
     def row(self) -> str:
-        """A line under `HEADER`."""
+        """A line under `header`."""
         speed = f"{self.flops / self.seconds / 1e9:9.1f}" if self.flops else f"{'':9}"
-        micro, numpy_micro = self.seconds * 1e6, self.numpy_seconds * 1e6
-        return f"{self.name:<40} {micro:10.1f} {speed} {numpy_micro:10.1f} {self.numpy_seconds / self.seconds:8.2f}x"
+        versus = [f"{seconds * 1e6:10.1f} {seconds / self.seconds:8.2f}x" for seconds in self.peers.values()]
+        return " ".join([f"{self.name:<36} {self.seconds * 1e6:10.1f}", speed, *versus, f" {self.way}"]).rstrip()
 
 
-HEADER = f"{'':<40} {'us':>10} {'GFLOP/s':>9} {'NumPy us':>10} {'faster':>9}"
+def header(peers: Sequence[str]) -> str:
+    """The names of a table's columns."""
+    return " ".join([f"{'':<36} {'us':>10} {'GFLOP/s':>9}", *(f"{f'{peer} us':>10} {'faster':>9}" for peer in peers)])
 
 
-Case = tuple[str, int, Callable[[], object], Callable[[], object]]
+def installed(peers: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Those that can be timed, and why others cannot.
+
+    >>> installed(["numpy", "abacus"])
+    (['numpy'], {'abacus': "No module named 'fastnn._bench.abacus_'"})
+    """
+    found, missing = [], {}
+    for peer in peers:
+        try:
+            kernels_of(peer)
+            found.append(peer)
+        except ImportError as error:
+            missing[peer] = str(error)
+    return found, missing
 
 
-def bench_kernels(shapes: list[Shape]) -> Iterator[Result]:
+@dataclass(frozen=True)
+class Case:
+    """A kernel on arrays; every library calls it on copies of its own."""
+
+    name: str
+    kernel: str
+    arrays: tuple[Array, ...]
+    scalars: dict[str, Any]
+    flops: int = 0
+
+    def start(self, library: str) -> Kernel:
+        return kernels_of(library)[self.kernel](*(array.copy() for array in self.arrays), **self.scalars)
+
+    @property
+    def way(self) -> str:
+        """What a product chose for its shape."""
+        return kernels.explain_product(*self.arrays, **self.scalars) if self.kernel == "matmul" else ""
+
+
+def bench_kernels(shapes: Sequence[Shape], against: Sequence[str]) -> Iterator[Result]:
     """The products of every layer, forward and backward, and what surrounds them; each size once."""
     cases = (
         case
@@ -86,66 +137,38 @@ def bench_kernels(shapes: list[Shape]) -> Iterator[Result]:
         for case in part
     )
     done = set()
-    for name, flops, ours, numpys in cases:
-        if name not in done:
-            done.add(name)
-            yield Result("kernel", name, flops, *_compare(ours, numpys))
+    for case in cases:
+        if case.name not in done:
+            done.add(case.name)
+            seconds = _compare({library: case.start(library) for library in ("fastnn", *against)})
+            yield Result("kernel", case.name, case.flops, seconds.pop("fastnn"), seconds, case.way)
 
 
 def _layer(batch: int, i: int, o: int) -> Iterator[Case]:
     """The products of a layer of `i` inputs and `o` outputs, and its update."""
-    x, dx, y, dy, weight, dw = (_normal(*size) for size in [(batch, i)] * 2 + [(batch, o)] * 2 + [(o, i)] * 2)
-    bias = _normal(o)
-    yield (
-        f"linear          ({batch}, {i}) ({o}, {i})",
-        2 * batch * i * o,
-        lambda: kernels.linear(x, weight, bias, out=y),
-        lambda: np.add(np.matmul(x, weight.T, out=y), bias, out=y),
-    )
-    yield (
-        f"matmul dY W     ({batch}, {o}) ({o}, {i})",
-        2 * batch * i * o,
-        lambda: kernels.matmul(dy, weight, out=dx),
-        lambda: np.matmul(dy, weight, out=dx),
-    )
-    yield (
-        f"matmul dY^T x   ({batch}, {o}) ({batch}, {i})",
-        2 * batch * i * o,
-        lambda: kernels.matmul(dy, x, transpose_a=True, out=dw),
-        lambda: np.matmul(dy.T, x, out=dw),
-    )
-    yield (
-        f"sgd_update      {o * i}",
-        0,
-        lambda: kernels.sgd_update(weight, dw, lr=1e-9),
-        lambda: np.subtract(weight, np.float32(1e-9) * dw, out=weight),
-    )
+    x, y_grad, weight, weight_grad = (_normal(*size) for size in ((batch, i), (batch, o), (o, i), (o, i)))
+    flops = 2 * batch * i * o
+    yield Case(f"x W^T {batch}x{i}x{o}", "matmul", (x, weight), {"transpose_b": True}, flops)
+    yield Case(f"dY W {batch}x{i}x{o}", "matmul", (y_grad, weight), {}, flops)
+    yield Case(f"dY^T x {batch}x{i}x{o}", "matmul", (y_grad, x), {"transpose_a": True}, flops)
+    momentum = {"lr": 1e-9, "momentum": 0.9}
+    yield Case(f"sgd_update {o * i}", "sgd_update", (weight, weight_grad, np.zeros_like(weight)), momentum)
 
 
 def _ends(batch: int, inputs: int, classes: int) -> Iterator[Case]:
     """The loss of a batch, and the gathering of one."""
     rng = np.random.default_rng(0)
     logits, labels = _normal(batch, classes), rng.integers(0, classes, batch)
-    yield (
-        f"cross_entropy   ({batch}, {classes}) with gradient",
-        0,
-        lambda: kernels.cross_entropy_with_grad(logits, labels),
-        lambda: _numpy_cross_entropy(logits, labels),
-    )
+    yield Case(f"cross_entropy {batch}x{classes} with gradient", "cross_entropy_with_grad", (logits, labels), {})
     pixels, rows = rng.integers(0, 256, (20 * batch, inputs), np.uint8), rng.permutation(20 * batch)[:batch]
-    yield (
-        f"gather          {batch} rows of {inputs} uint8",
-        0,
-        lambda: kernels.gather(pixels, rows, divisor=255.0),
-        lambda: pixels[rows] / np.float32(255),
-    )
+    yield Case(f"gather {batch} rows of {inputs} uint8", "gather", (pixels, rows), {"divisor": 255.0})
 
 
 def _normal(*size: int) -> Array:
     return np.random.default_rng(0).standard_normal(size, np.float32)
 
 
-def bench_training(shapes: list[Shape]) -> Iterator[Result]:
+def bench_training(shapes: Sequence[Shape], against: Sequence[str]) -> Iterator[Result]:
     """Steps of an MLP (softmax regression without hidden layers) on shuffled batches, gathered, with SGD."""
     for shape in shapes:
         inputs, classes = shape.widths[0], shape.widths[-1]
@@ -155,7 +178,8 @@ def bench_training(shapes: list[Shape]) -> Iterator[Result]:
         forward = sum(2 * shape.batch * i * o for i, o in pairwise(shape.widths))
         flops = 3 * forward - 2 * shape.batch * inputs * shape.widths[1]  # no gradient of the inputs is needed
         seconds = _fastnn_step(shape, X, y)
-        yield Result("training", f"step {shape}", flops, seconds, _numpy_step(shape, X, y))
+        peers = {"numpy": _numpy_step(shape, X, y)} if "numpy" in against else {}
+        yield Result("training", f"step {shape}", flops, seconds, peers)
 
 
 def _fastnn_step(shape: Shape, X: Array, y: Array) -> float:
@@ -182,7 +206,8 @@ def _numpy_step(shape: Shape, X: Array, y: Array) -> float:
             for weight, bias in layers:
                 h = activations[-1] @ weight.T + bias
                 activations.append(h if weight is layers[-1][0] else np.maximum(h, 0))
-            _, grad = _numpy_cross_entropy(activations[-1], y[rows])
+            grad = np.empty_like(activations[-1])
+            cross_entropy(activations[-1], y[rows], grad, np.arange(shape.batch))
             for depth in reversed(range(len(layers))):
                 weight, bias = layers[depth]
                 weight_grad, bias_grad = grad.T @ activations[depth], grad.sum(0)
@@ -195,26 +220,15 @@ def _numpy_step(shape: Shape, X: Array, y: Array) -> float:
     return min(_block(epoch) for _ in range(ROUNDS)) / (len(X) // shape.batch)
 
 
-def _numpy_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
-    n = len(logits)
-    shifted = logits - logits.max(1, keepdims=True)
-    grad = np.exp(shifted)
-    total = grad.sum(1, keepdims=True)
-    grad /= total
-    loss = (np.log(total[:, 0]) - shifted[np.arange(n), labels]).mean()
-    grad[np.arange(n), labels] -= 1
-    grad /= n
-    return loss, grad
-
-
-def _compare(ours: Callable[[], object], numpys: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of a call of each in its best block; the two take turns."""
-    blocks = [(_block(ours), _block(numpys)) for _ in range(ROUNDS)]
-    return min(ours for ours, _ in blocks), min(numpys for _, numpys in blocks)
+def _compare(calls: dict[str, Kernel]) -> dict[str, float]:
+    """Seconds of a call of each library in its best block; they take turns."""
+    blocks = [{library: _block(call) for library, call in calls.items()} for _ in range(ROUNDS)]
+    return {library: min(block[library] for block in blocks) for library in calls}
 
 
 def _block(function: Callable[[], object]) -> float:
     """Seconds of a call, from as many as `BLOCK` takes."""
+    time.sleep(SETTLE)
     calls, start = 0, time.perf_counter()
     while True:
         function()
