@@ -1,4 +1,4 @@
-"""Fashion-MNIST in pictures, without a display: the data, learning curves, what a model gets wrong and why (D2L, 4.2, 4.5).
+"""Fashion-MNIST in pictures, without a display: the data, curves, what a model gets wrong and why (D2L, 4.2, 4.5).
 
     python fashion_mnist_pictures.py --epochs 3 --out pictures
 
