@@ -114,6 +114,14 @@ def faults(session: nox.Session) -> None:
     session.run("python", "-m", f"faults.{campaign}", *options, env={"PYTHONPATH": "tests"})
 
 
+@nox.session(requires=["wheel"])
+def docs(session: nox.Session) -> None:
+    """The site, build/site/index.html, from docs/ and the docstrings; a warning is an error."""
+    install(session, "docs")
+    # -P: the installed package is documented, not the folder beside, which has no compiled module.
+    session.run("python", "-P", "-m", "sphinx", "-W", "--keep-going", "-E", "docs", "build/site")
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Speed beside the peers: `-- kernels`, `-- train` or `-- process`, and their options."""
