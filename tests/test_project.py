@@ -30,7 +30,7 @@ ROWS = [
     {"plot"},
     {"nn", "optim"},
     {"data", "utils"},
-    {"models", "description", "checkpoint", "loading", "least_squares", "metrics", "summary"},
+    {"models", "description", "checkpoint", "loading", "least_squares", "metrics", "summary", "tabular"},
     {"history", "callbacks", "divergence", "execution", "progress", "resume", "snapshot", "trainer"},
     {"__init__"},
     {"integrations"},
