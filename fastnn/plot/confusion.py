@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .figure import INK, SMALL, Path, new_figure, title, written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 _MOST_NUMBERED = 20  # classes; of more, cells are too small for numbers, and only some classes are named
 
 
 def confusion_matrix(
-    truth: ArrayLike, predicted: ArrayLike, classes: Sequence[str] = (), path: Path | None = None
+    truth: "ArrayLike", predicted: "ArrayLike", classes: Sequence[str] = (), path: Path | None = None
 ) -> "Figure":
     """How many examples of each class (a row) were predicted as which (a column), shaded by their share of the row.
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .figure import INK, SMALL, VERMILLION, Path, new_figure, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 _SIDE = 1.25  # inches of a cell
 _LINE = 0.2  # inches of a line of text
@@ -19,7 +19,7 @@ _SHOWN = 0.995  # share of the weights between the ends of the scale: a few larg
 
 
 def images(
-    pixels: ArrayLike,
+    pixels: "ArrayLike",
     titles: Sequence[str] = (),
     *,
     predicted: Sequence[str] | None = None,
@@ -69,7 +69,7 @@ def images(
 
 
 def weights(
-    weight: ArrayLike,
+    weight: "ArrayLike",
     shape: tuple[int, int] | None = None,
     titles: Sequence[str] = (),
     *,
