@@ -8,7 +8,7 @@ import nox
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["lint", "types", "tests", "native", "instructions", "stubs", "examples"]
+nox.options.sessions = ["lint", "types", "tests", "native", "instructions", "stubs", "examples", "docs"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
@@ -138,6 +138,14 @@ def faults(session: nox.Session) -> None:
     install(session, "test")
     campaign, *options = session.posargs or ["arguments"]
     session.run("python", "-m", f"faults.{campaign}", *options, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(requires=["wheel"])
+def docs(session: nox.Session) -> None:
+    """The site, build/site/index.html, from docs/ and the docstrings; a warning is an error."""
+    install(session, "docs")
+    # -P: the installed package is documented, not the folder beside, which has no compiled module.
+    session.run("python", "-P", "-m", "sphinx", "-W", "--keep-going", "-E", "docs", "build/site")
 
 
 @nox.session

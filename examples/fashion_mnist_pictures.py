@@ -1,8 +1,8 @@
-"""Fashion-MNIST in pictures, without a display: the data, learning curves, and what a model gets wrong (D2L, 4.2, 4.5).
+"""Fashion-MNIST in pictures, without a display: the data, curves, what a model gets wrong and why (D2L, 4.2, 4.5).
 
     python fashion_mnist_pictures.py --epochs 3 --out pictures
 
-writes examples.png, curves.png and predictions.png.
+writes examples.png, curves.png, predictions.png, confusion.png and weights.png.
 """
 
 import argparse
@@ -29,6 +29,10 @@ if __name__ == "__main__":
 
     truth, said = data.text_labels(y), data.text_labels(model.predict(X))
     fn.plot.images(X[:32], truth[:32], predicted=said[:32], path=args.out / "predictions.png")
+    X, y = next(iter(fn.DataLoader(data.val, batch_size=len(data.val))))
+    fn.plot.confusion_matrix(y, model.predict(X), data.classes, args.out / "confusion.png")
+    fn.plot.weights(model.net[1].weight, titles=data.classes, ncols=5, path=args.out / "weights.png")
+
     wrong = [(is_, guess) for is_, guess in zip(truth, said, strict=True) if is_ != guess]
     print(f"{len(wrong)} of {len(truth)} wrong, the first: {wrong[0][0]}, taken for {wrong[0][1]}")
     print("written:", *sorted(str(path) for path in args.out.glob("*.png")))

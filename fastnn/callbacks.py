@@ -2,11 +2,13 @@
 
 import math
 import os
+import time
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import checkpoint, optim
+from . import checkpoint, optim, plot
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -169,6 +171,42 @@ class CSVLogger(Callback):
     def on_epoch_end(self, state: "Trainer") -> None:
         if state.rank == 0:
             state.history.to_csv(_in_a_folder(self.path))
+
+
+class PlotHistory(Callback):
+    """Draws the curves of the history while a model is trained: in a notebook under the cell, and to `path`.
+
+    In a notebook the picture is renewed after epochs, twice a second at most, and once more when the cell ends. So is
+    the file `path` (PNG, PDF or SVG, by its ending), anywhere, and once more when training ends; it is whole each time,
+    and folders are made. ImportError without matplotlib, before the first epoch.
+
+    >>> PlotHistory("runs/curves.png").path
+    'runs/curves.png'
+    """
+
+    def __init__(self, path: checkpoint.Path | None = None) -> None:
+        self.path, self._live, self._written_at = path, plot.Live(), -math.inf
+
+    def on_fit_start(self, state: "Trainer") -> None:
+        plot.new_figure(1, 1)  # says at once that matplotlib is missing
+        self._written_at = -math.inf
+
+    def on_epoch_end(self, state: "Trainer") -> None:
+        self._live.show(state.history.plot)
+        if time.monotonic() - self._written_at >= plot.INTERVAL:
+            self._write(state)
+
+    def on_fit_end(self, state: "Trainer") -> None:
+        if state.history.epochs:
+            self._write(state)
+
+    def _write(self, state: "Trainer") -> None:
+        if self.path is None:
+            return
+        picture, ending = BytesIO(), Path(self.path).suffix[1:]
+        state.history.plot().savefig(picture, dpi=150, format=ending or None)
+        checkpoint.atomic_write(_in_a_folder(self.path), picture.getvalue())
+        self._written_at = time.monotonic()  # after the picture was made, which may take long
 
 
 def _in_a_folder(path: checkpoint.Path) -> Path:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import checkpoint
+from . import checkpoint, tabular
 from .dispatch import run
 from .tensor import Tensor
 
@@ -101,25 +101,22 @@ class History(Mapping[str, list[float]]):
         return history
 
     def _rows(self) -> list[list[str]]:
-        """The names and, in four digits, the values of each epoch."""
-        epochs = ([str(i + 1), *(f"{column[i]:.4g}" for column in self._columns.values())] for i in range(self.epochs))
+        """The names and the values of each epoch."""
+        epochs = (
+            [str(i + 1), *(tabular.number(column[i]) for column in self._columns.values())] for i in range(self.epochs)
+        )
         return [["epoch", *self._columns], *epochs]
 
+    def _title(self) -> str:
+        return f"History of {self.epochs} epoch{'' if self.epochs == 1 else 's'}, seed {self.seed}"
+
     def __repr__(self) -> str:
-        rows = self._rows()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-        return "\n".join([f"History of {self.epochs} epochs, seed {self.seed}", *(table if self.epochs else [])])
+        table = tabular.text(self._rows(), ">" * (1 + len(self))) if self.epochs else []
+        return "\n".join([self._title(), *table])
 
     def _repr_html_(self) -> str:
         """The table as notebooks show it."""
-        from html import escape
-
-        names, *epochs = self._rows()
-        head = "".join(f"<th>{escape(name)}</th>" for name in names)
-        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in epochs)
-        caption = f"History of {self.epochs} epochs, seed {self.seed}"
-        return f"<table><caption>{caption}</caption><tr>{head}</tr>{body}</table>"
+        return tabular.html(self._title(), self._rows(), ">" * (1 + len(self)))
 
 
 class Meter:

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from . import functional as F
+from . import tabular
 from .autograd import no_grad
 from .dispatch import Advance, state, unrecorded
 from .nn import Linear, Module, UninitializedParameter
 from .record.plan import Step
 from .record.table import flops_of
 from .tensor import Tensor
+
+_SIDES = "<<<>>"  # to which the columns of the table are aligned
 
 
 @dataclass
@@ -49,17 +52,23 @@ class Summary:
         """Operations of the forward pass."""
         return sum(layer.flops for layer in self.layers)
 
-    def __repr__(self) -> str:
-        rows = [("layer", "kind", "gives", "parameters", "MFLOP")]
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows: list[tuple[str, ...]] = [("layer", "kind", "gives", "parameters", "MFLOP")]
         for layer in self.layers:
             shape, flops = "-" if layer.shape is None else str(layer.shape), f"{layer.flops / 1e6:,.3f}"
             rows.append((layer.name, layer.kind, shape, f"{layer.parameters:,}", flops))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        aligned = [
-            [f"{cell:{side}{width}}" for cell, side, width in zip(row, "<<<>>", widths, strict=True)] for row in rows
-        ]
+        return rows
+
+    def _heading(self) -> str:
         total = f"{self.parameters:,} parameters, {self.flops / 1e6:,.3f} MFLOP forward"
-        return "\n".join([f"{self.title} on X {self.X_shape}: {total}", *map("  ".join, aligned)])
+        return f"{self.title} on X {self.X_shape}: {total}"
+
+    def __repr__(self) -> str:
+        return "\n".join([self._heading(), *tabular.text(self._rows(), _SIDES)])
+
+    def _repr_html_(self) -> str:
+        """The table as notebooks show it."""
+        return tabular.html(self._heading(), self._rows(), _SIDES)
 
 
 def summarize(module: Module, X_shape: Sequence[int] | None = None) -> Summary:

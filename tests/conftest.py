@@ -1,5 +1,8 @@
-"""Settings of all tests, how many examples each property is tried on, and fixtures of several files."""
+"""What all tests share: how many examples each property is tried on, a notebook, and what is recorded."""
 
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,3 +30,20 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     original = Recorder.run
     monkeypatch.setattr(Recorder, "run", run)
     return sizes
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """IPython as a notebook has it, in this process; what it displays is collected."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # IPython puts its own there
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    interactive = pytest.importorskip("IPython.core.interactiveshell")
+    from IPython.core.displaypub import CapturingDisplayPublisher
+    from traitlets.config import Config
+
+    shell = interactive.InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    shell.kernel = SimpleNamespace()  # of all shells, notebooks have one
+    shell.display_pub = CapturingDisplayPublisher()
+    yield shell
+    interactive.InteractiveShell.clear_instance()

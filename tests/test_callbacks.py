@@ -2,10 +2,13 @@
 
 import csv
 import math
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from notebook import displayed
 
 import fastnn as fn
 from fastnn.callbacks import (
@@ -14,6 +17,7 @@ from fastnn.callbacks import (
     EarlyStopping,
     LearningRateScheduler,
     ModelCheckpoint,
+    PlotHistory,
     ReduceLROnPlateau,
 )
 
@@ -185,6 +189,61 @@ def test_a_log_goes_into_a_folder_that_is_made(tmp_path: Path) -> None:
     assert (tmp_path / "logs" / "run" / "log.csv").exists()
 
 
+# ---- pictures --------------------------------------------------------------------------------------------------
+
+
+def test_the_curves_are_a_file_without_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    clock, drawn = [0.0], []
+    monkeypatch.setattr(fn.callbacks.time, "monotonic", lambda: clock[0])
+    plot = fn.History.plot
+    monkeypatch.setattr(fn.History, "plot", lambda history: (drawn.append(history.epochs), plot(history))[1])
+
+    class Clock(Callback):
+        def on_epoch_start(self, state: fn.Trainer) -> None:
+            clock[0] += 0.2
+
+    fit(fn.SoftmaxRegression(2, lr=0.1), 8, Clock(), PlotHistory(tmp_path / "runs" / "curves.svg"))
+    assert drawn == [1, 4, 7, 8]  # two a second at most, and the last
+    assert (tmp_path / "runs" / "curves.svg").read_text().startswith("<?xml")
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_a_notebook_shows_the_curves_while_a_model_is_trained(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    clock = [0.0]
+    monkeypatch.setattr(fn.plot.live.time, "monotonic", lambda: clock[0])
+
+    class Clock(Callback):
+        def on_epoch_start(self, state: fn.Trainer) -> None:
+            clock[0] += 0.2
+
+    shell.user_ns["train"] = lambda: fit(fn.SoftmaxRegression(2, lr=0.1), 8, Clock(), PlotHistory())
+    shown = displayed(shell, "train();")
+    assert [update for update, _ in shown] == [False, True, True, True]  # epochs 1, 4, 7, and when the cell ends
+    assert len({display for _, display in shown}) == 1
+
+
+def test_a_run_that_is_broken_off_in_a_notebook_keeps_its_curves(shell: Any) -> None:
+    pytest.importorskip("matplotlib")
+
+    class Stop(Callback):
+        def on_epoch_end(self, state: fn.Trainer) -> None:
+            if state.epoch == 3:
+                raise KeyboardInterrupt
+
+    shell.user_ns["train"] = lambda: fit(fn.SoftmaxRegression(2, lr=0.1), 8, PlotHistory(), Stop())
+    assert [update for update, _ in displayed(shell, "train();")] == [False, True]
+
+
+def test_missing_matplotlib_is_told_before_the_first_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    trainer = fn.Trainer(3, callbacks=[PlotHistory()])
+    with pytest.raises(ImportError, match="pip install matplotlib"):
+        trainer.fit(fn.SoftmaxRegression(2, lr=0.1), fn.ArrayData(X, Y))
+    assert trainer.history.epochs == 0
+
+
 # ---- learning rates --------------------------------------------------------------------------------------------
 
 
@@ -226,11 +285,21 @@ def test_a_schedule_cannot_be_reduced_and_a_factor_is_less_than_1() -> None:
         lambda folder: ModelCheckpoint(folder / "{epoch}"),
         lambda folder: ModelCheckpoint(folder / "model", every_n_epochs=1),
         lambda folder: CSVLogger(folder / "log.csv"),
+        lambda folder: PlotHistory(),
         lambda folder: LearningRateScheduler(fn.optim.CosineScheduler(30), "step"),
         lambda folder: LearningRateScheduler(fn.optim.FactorScheduler(0.9)),
         lambda folder: ReduceLROnPlateau(patience=1),
     ],
-    ids=["EarlyStopping", "best", "every epoch", "CSVLogger", "rate by step", "rate by epoch", "ReduceLROnPlateau"],
+    ids=[
+        "EarlyStopping",
+        "best",
+        "every epoch",
+        "CSVLogger",
+        "PlotHistory",
+        "rate by step",
+        "rate by epoch",
+        "ReduceLROnPlateau",
+    ],
 )
 def test_no_callback_takes_steps_out_of_native_execution(make, tmp_path: Path) -> None:
     models = []

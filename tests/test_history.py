@@ -83,11 +83,23 @@ def test_the_meter_reads_what_a_tensor_was_when_it_was_logged() -> None:
     assert meter.values == {"w": [1.0]}
 
 
+def rows_of(shown: str) -> list[list[str]]:
+    return [line.split() for line in shown.splitlines()[1:]]
+
+
+def test_large_numbers_are_read_at_a_glance() -> None:
+    history = History(seed=3)
+    history.append({"examples_per_second": 95281.4, "train_loss": 0.123456, "lr": 1e-5})
+    assert rows_of(repr(history))[1] == ["1", "95,281", "0.1235", "1e-05"]
+    assert repr(history).startswith("History of 1 epoch, seed 3\n")
+
+
 def test_a_notebook_shows_a_table() -> None:
     history = two_epochs()
     history.append({"a<b": 1.0})
     table = ElementTree.fromstring(history._repr_html_())
     cells = [[cell.text for cell in row] for row in table.iter("tr")]
+    assert rows_of(repr(history)) == cells
     assert cells[0] == ["epoch", "train_loss", "lr", "val_acc", "a<b"]
     assert cells[2] == ["2", "0.25", "0.1", "0.75", "nan"]
     assert len(cells) == 4

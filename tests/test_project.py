@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ ROWS = [
     {"schedules"},
     {"nn", "optim"},
     {"data", "utils"},
-    {"models", "description", "checkpoint", "loading", "least_squares", "metrics", "summary"},
+    {"models", "description", "checkpoint", "loading", "least_squares", "metrics", "summary", "tabular"},
     {"all_reduce", "ranks", "claims"},
     {"history", "callbacks", "divergence", "execution", "progress", "resume", "snapshot", "trainer"},
     {"structure", "workers", "results", "sweep", "groups"},
@@ -142,6 +143,11 @@ def test_importing_fastnn_imports_no_heavy_module(tmp_path: Path) -> None:
 def test_ci_runs_the_test_command_of_the_readme() -> None:
     (command,) = re.findall(r'bash -ec "(.+)"', (ROOT / ".ci" / "run").read_text())
     assert f"\n{command}\n" in (ROOT / "README.md").read_text()
+
+
+def test_there_is_one_version() -> None:
+    cited = re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert cited == [tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]]
 
 
 def test_the_walk_through_a_kernel_quotes_the_files() -> None:

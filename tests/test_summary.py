@@ -1,6 +1,7 @@
 """Summaries: what is counted, for which layer, and that nothing happens to the model."""
 
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -98,3 +99,12 @@ def test_errors_of_the_model_are_its_own() -> None:
     with pytest.raises(ValueError, match="linear"):
         model.summary((2, 5))
     assert fn.dispatch.state.recorder is None
+
+
+def test_a_notebook_shows_the_same_table() -> None:
+    summary = fn.MLP(C, H, lr=0.1).summary((B, 28, 28))
+    heading, *lines = repr(summary).splitlines()
+    table = ElementTree.fromstring(summary._repr_html_())
+    assert table.find("caption").text == heading
+    cells = [[cell.text for cell in row] for row in table.iter("tr")]
+    assert cells == [re.split(" {2,}", line) for line in lines]

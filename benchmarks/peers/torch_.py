@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.many import Many
-from benchmarks.peers import Array, Kernel, Peer, Unsupported, bench_kernel, unit_floats
+from benchmarks.peers import Array, Kernel, Peer, bench_kernel, unit_floats
 from benchmarks.train import Problem
 
 

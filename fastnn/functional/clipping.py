@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def clip_grad_norm_(parameters: "Iterable[Tensor]", max_norm: float) -> "Tensor":
     """Scales the gradients of `parameters` together, in place, so that their norm is at most `max_norm`.
 
-    Gives their norm before. (torch.nn.utils.clip_grad_norm_.)
+    Gives their norm before. (``torch.nn.utils.clip_grad_norm_``.)
 
     >>> import fastnn as fn
     >>> w = fn.zeros(2, requires_grad=True)

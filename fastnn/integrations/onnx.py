@@ -1,7 +1,7 @@
 """Models as ONNX files, which run in onnxruntime and wherever else ONNX is read.
 
-A file holds all that stands between a row and its prediction: how uint8 is scaled, the network, the largest logit and
-the softmax. This module needs onnx, the extra `[onnx]`.
+A file holds all that stands between a row and its prediction: how uint8 or the columns of a table are scaled, the
+network, the largest logit and the softmax, or the unit of the values. This module needs onnx, the extra `[onnx]`.
 """
 
 import json
@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import fastnn
 from fastnn import checkpoint, nn
+from fastnn.data import Schema
 from fastnn.models import Model
 
 _OPSET, _IR_VERSION = 21, 10  # of onnx 1.16; Gelu came with opset 20
@@ -26,14 +27,15 @@ def export(model: Model, path: checkpoint.Path) -> None:
     """Write `model`, as it predicts, to an ONNX file; it appears whole or not at all.
 
     Input `X`: a batch of any number of rows, in the shape of the training data, or flat where no `DataLoader` told it;
-    uint8 where the model was trained on uint8, which is scaled as it was then, else of the dtype of the weights.
+    uint8 where the model was trained on uint8, which is scaled as it was then, else of the dtype of the weights. For a
+    model that was trained on TableData it is float64: the columns in the order of its features, in their own units.
     Outputs: `prediction` is what `model.predict` gives, and for classes `probabilities` what `model.predict_proba`
     gives, both to rounding. Weights keep their names, such as ``net.1.weight``. The metadata are `class` and, where the
-    model knows them, `class_names`, a list in JSON.
+    model knows them, `class_names`, `features` and `target`, in JSON. Numbers that are not finite, which `predict`
+    refuses in tables, run through.
 
     Raises TypeError for a forward or a layer that is not fastnn's, which it names; ValueError for a lazy layer without
-    weights, for layers that do not fit the rows, and for a model that scales the columns of a table; OSError when the
-    file cannot be written.
+    weights, and for layers that do not fit the rows; OSError when the file cannot be written.
 
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.onnx"
@@ -50,16 +52,16 @@ def export(model: Model, path: checkpoint.Path) -> None:
         raise TypeError(
             f"[export] {type(model).__name__} has a forward of its own: what is exported is a `net` of layers"
         )
-    if model.schema is not None:
-        raise ValueError("[export] the model scales the columns of a table, which its ONNX file would not do")
     arrays, known = model.describe()
     layers = list(_layers("net", getattr(model, "net", None)))
     dtype = next((array.dtype for array in arrays.values()), np.dtype("float32"))
     shape = _row_shape(layers) if known["input_shape"] is None else tuple(known["input_shape"])
     graph = _Graph(helper.np_dtype_to_tensor_dtype(dtype))
-    value = graph.input(shape, known["uint8_divisor"])
+    value = graph.input(shape, known["uint8_divisor"]) if model.schema is None else graph.columns(shape, model.schema)
     for name, layer in layers:
         value, shape = _CONVERSIONS[type(layer)](graph, layer, name, value, shape)
+    if model.schema is not None and not known["classifies"]:
+        value = graph.unscaled(value, model.schema)
     graph.output(value, shape, known["classifies"], known["target_ndim"])
     file = helper.make_model(
         helper.make_graph(graph.nodes, known["class"], graph.inputs, graph.outputs, graph.constants),
@@ -68,8 +70,11 @@ def export(model: Model, path: checkpoint.Path) -> None:
         producer_name="fastnn",
         producer_version=fastnn.__version__,
     )
-    names = known["class_names"]
-    helper.set_model_props(file, {"class": known["class"]} | ({"class_names": json.dumps(names)} if names else {}))
+    told = {"class_names": known["class_names"]}
+    if model.schema is not None:
+        told |= {"features": model.schema.features, "target": model.schema.target}
+    texts = {name: json.dumps(value) for name, value in told.items() if value}
+    helper.set_model_props(file, {"class": known["class"], **texts})
     onnx.checker.check_model(file, full_check=True)
     checkpoint.atomic_write(path, file.SerializeToString(deterministic=True))
 
@@ -123,6 +128,24 @@ class _Graph:
         value = self.node("Cast", "X", output="X.cast", to=self.element)
         dtype = helper.tensor_dtype_to_np_dtype(self.element)
         return self.node("Div", value, self.constant("divisor", dtype.type(divisor)), output="X.scaled")
+
+    def columns(self, shape: Shape, schema: Schema) -> str:
+        """Add `X`, the columns of a table; returns them standardised, in float64 as the schema does, then cast."""
+        self.inputs.append(_batch("X", TensorProto.DOUBLE, shape))
+        value = self.node("Sub", "X", self.constant("mean", np.array(schema.mean)), output="X.centred")
+        value = self.node("Div", value, self.constant("scale", np.array(schema.scale)), output="X.scaled")
+        value = self.node("Cast", value, output="X.float", to=TensorProto.FLOAT)
+        return (
+            value if self.element == TensorProto.FLOAT else self.node("Cast", value, output="X.cast", to=self.element)
+        )
+
+    def unscaled(self, value: str, schema: Schema) -> str:
+        """Add what makes values in their own unit, float64, of the network's result; returns them."""
+        self.element = TensorProto.DOUBLE
+        value = self.node("Cast", value, output="values.double", to=self.element)
+        scale, mean = np.float64(schema.target_scale), np.float64(schema.target_mean)
+        value = self.node("Mul", value, self.constant("target_scale", scale), output="values.scaled")
+        return self.node("Add", value, self.constant("target_mean", mean), output="values")
 
     def output(self, value: str, shape: Shape, classifies: bool, target_ndim: int | None) -> None:
         """Add what predictions are made of `value`, the network's result."""

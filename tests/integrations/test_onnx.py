@@ -134,6 +134,63 @@ class Approximate(nn.Module):
         return 0.5 * x * (1 + fn.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
 
 
+# ---- tables ----------------------------------------------------------------------------------------------------
+
+TABLE = {
+    "far": 1e6 + RNG.normal(size=60),  # float32 has steps of 0.06 there
+    "small": 1e-3 * RNG.normal(size=60),
+    "same": np.full(60, 0.1),
+}
+TABLE |= {
+    "price": 300 + 40 * (TABLE["far"] - 1e6) + 1e4 * TABLE["small"],
+    "kind": np.array(["lily", "rose", "süß"] * 20),
+}
+COLUMNS = np.stack([TABLE["far"], TABLE["small"], TABLE["same"]], axis=1)
+
+
+def of_table(target: str, make: Callable[[], fn.Model]) -> fn.Model:
+    data = fn.TableData(TABLE, target, drop=[{"price": "kind", "kind": "price"}[target]])
+    model = make()
+    fn.Trainer(5, seed=0).fit(model, data)
+    return model
+
+
+@pytest.mark.parametrize("hidden", [0, 8])
+def test_values_of_a_table_are_predicted_in_their_own_unit(tmp_path: Path, hidden: int) -> None:
+    model = of_table("price", lambda: fn.MLPRegression(1, hidden, lr=0.1) if hidden else fn.LinearRegression(lr=0.1))
+    export(model, tmp_path / "model.onnx")
+    (found,) = session(tmp_path / "model.onnx").run(None, {"X": COLUMNS})
+    prediction = model.predict(TABLE)
+    assert (found.shape, found.dtype) == (prediction.shape, prediction.dtype) == ((60,), np.float64)
+    assert model.schema is not None
+    net = model.net if hidden else nn.Sequential(model.net)
+    _, error = bounds(net, model.schema.standardise(COLUMNS))  # which float64 standardises to equal bits
+    bound = 2 * error[:, 0] * model.schema.target_scale
+    assert (abs(found - prediction) <= bound + 4 * np.finfo(np.float64).eps * abs(prediction)).all()
+    assert np.ptp(prediction) > 1000 * bound.max()
+
+
+def test_classes_of_a_table_are_predicted_from_its_columns(tmp_path: Path) -> None:
+    model = of_table("kind", lambda: fn.MLP(3, 8, lr=0.1))
+    export(model, tmp_path / "model.onnx")
+    prediction, probabilities = session(tmp_path / "model.onnx").run(None, {"X": COLUMNS})
+    np.testing.assert_array_equal(prediction, model.predict(TABLE))
+    assert model.schema is not None
+    exact, error = bounds(model.net, model.schema.standardise(COLUMNS))
+    _, error = softmax(exact, error, unit(model.net))
+    assert (abs(probabilities - model.predict_proba(TABLE)) <= 2 * error).all()
+
+
+def test_a_file_names_the_columns_of_a_table(tmp_path: Path) -> None:
+    export(of_table("kind", lambda: fn.SoftmaxRegression(3, lr=0.1)), tmp_path / "model.onnx")
+    file = onnx.load(tmp_path / "model.onnx")
+    assert shapes(file.graph.input) == [("X", onnx.TensorProto.DOUBLE, ["batch", 3])]
+    metadata = {entry.key: entry.value for entry in file.metadata_props}
+    assert json.loads(metadata["features"]) == ["far", "small", "same"]
+    assert json.loads(metadata["target"]) == "kind"
+    assert json.loads(metadata["class_names"]) == ["lily", "rose", "süß"]
+
+
 # ---- what else a file holds -----------------------------------------------------------------------------------
 
 

@@ -1,7 +1,5 @@
 """ProgressBoard: curves that grow while a model learns."""
 
-import sys
-import time
 from collections.abc import Sequence
 from itertools import cycle
 from typing import Any, NamedTuple
@@ -12,20 +10,12 @@ from fastnn import plot
 
 from .hyperparameters import HyperParameters
 
-_INTERVAL = 0.5  # seconds between two pictures in a notebook
-
 
 class Point(NamedTuple):
     """A point of a curve."""
 
     x: float
     y: float
-
-
-def notebook() -> Any:
-    """The shell of the notebook that this runs in, None elsewhere."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return shell if hasattr(shell, "kernel") else None
 
 
 class ProgressBoard(HyperParameters):
@@ -71,8 +61,7 @@ class ProgressBoard(HyperParameters):
         self.save_hyperparameters()
         self.data: dict[str, list[Point]] = {}
         self._waiting: dict[str, list[Point]] = {}  # for others, to become one point together
-        self._shown: Any = None  # the display under the running cell
-        self._shown_at = 0.0
+        self._live = plot.Live()
 
     def draw(self, x: float, y: float, label: str, every_n: int = 1) -> None:
         """Add a number to the curve `label`; `every_n` of them become one point, their mean."""
@@ -82,8 +71,8 @@ class ProgressBoard(HyperParameters):
             return
         self.data.setdefault(label, []).append(Point(*np.mean(waiting, axis=0).tolist()))
         waiting.clear()
-        if self.display and notebook() is not None:
-            self._show()
+        if self.display:
+            self._live.show(self.figure)
 
     def figure(self) -> Any:
         """The curves so far as a figure of matplotlib: ``board.figure().savefig("loss.png")``."""
@@ -99,24 +88,6 @@ class ProgressBoard(HyperParameters):
             axes.legend()
         return self.fig
 
-    def _show(self) -> None:
-        if self._shown is None:
-            from IPython.display import display
-
-            self._shown = display(self.figure(), display_id=True)
-            notebook().events.register("post_run_cell", self._end_cell)
-        elif time.monotonic() - self._shown_at >= _INTERVAL:
-            self._shown.update(self.figure())
-        else:
-            return
-        self._shown_at = time.monotonic()  # after the picture was made, which may take long
-
-    def _end_cell(self, *_: Any) -> None:
-        """The last picture under this cell; what is drawn in another goes there."""
-        notebook().events.unregister("post_run_cell", self._end_cell)
-        self._shown.update(self.figure())
-        self._shown = None
-
     def __getstate__(self) -> dict[str, Any]:
         """A copy has the points, and pictures of its own."""
-        return {**vars(self), "fig": None, "axes": None, "_shown": None}
+        return {**vars(self), "fig": None, "axes": None, "_live": plot.Live()}

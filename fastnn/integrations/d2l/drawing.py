@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .board import notebook
+from fastnn.plot import notebook
 
 
 def pyplot() -> Any:

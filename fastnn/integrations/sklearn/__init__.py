@@ -9,11 +9,11 @@
 >>> bool(cross_val_score(pipeline, X, y).mean() > 0.9)
 True
 
-Parameters
-----------
-Names, defaults and meanings are those of `sklearn.neural_network.MLPClassifier` and `MLPRegressor`; docs/sklearn.md
+Names, defaults and meanings are those of ``sklearn.neural_network.MLPClassifier`` and ``MLPRegressor``; docs/sklearn.md
 lists what differs. All four estimators have, by keyword:
 
+Parameters
+----------
 solver : "adam" or "sgd"
     The linear estimators begin with "sgd".
 alpha : float, 0.0001
@@ -21,7 +21,8 @@ alpha : float, 0.0001
     weight of the examples in a batch of average weight.
 batch_size : int or "auto"
     "auto" is 200, or the number of examples where there are fewer.
-learning_rate_init : float, 0.001; of the linear estimators 0.01
+learning_rate_init : float, 0.001
+    Of the linear estimators 0.01.
 learning_rate, power_t : "constant", "invscaling" or "adaptive", 0.5
     How "sgd" lowers the learning rate: not at all, by ``t_ ** power_t`` after each epoch, or to a fifth when it would
     have stopped.
@@ -31,6 +32,7 @@ tol, n_iter_no_change : float or None, 1e-4; int, 10
     Training stops after more than `n_iter_no_change` epochs that improve the loss (with `early_stopping`, the
     validation score) by less than `tol`. None: after `max_iter` epochs, and then without a ConvergenceWarning.
 shuffle : bool, True
+    Examples come in another order in each epoch.
 random_state : int, RandomState or None
     Decides the first weights, the order of examples and the validation split. With an int the result depends on the
     data and the parameters alone, to the last bit.
@@ -47,17 +49,17 @@ verbose : bool, False
 
 Attributes
 ----------
-model_ : fastnn.Model
+`model_` : fastnn.Model
     The network; ``model_.save(path)`` writes it to a file.
-loss_curve_ : list of float
+`loss_curve_` : list of float
     The mean loss of each epoch, penalty included; `best_loss_` is the least of it.
-validation_scores_ : list of float, or None without early_stopping
+`validation_scores_` : list of float, or None without early_stopping
     Accuracy or R² after each epoch; `best_validation_score_` is the greatest.
-n_iter_, t_ : int
+`n_iter_`, `t_` : int
     Epochs of the latest fit; examples seen by all.
-execution_ : str
+`execution_` : str
     How the steps of training were run (`Trainer.execution`).
-n_features_in_, feature_names_in_
+`n_features_in_`, `feature_names_in_` : int, array of str
     Columns of X, and their names where it was a frame.
 """
 

@@ -2,16 +2,15 @@
 
 import copy
 import pickle
-import sys
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from notebook import displayed
 
 from fastnn.integrations import d2l
-from fastnn.integrations.d2l import board as board_module
+from fastnn.plot import live
 
 
 def test_every_n_numbers_become_one_point_their_mean() -> None:
@@ -75,32 +74,6 @@ def test_copies_have_the_points_and_figures_of_their_own(plt: Any) -> None:
         assert duplicate.figure().axes[0].get_yscale() == "log"
 
 
-@pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """IPython as a notebook has it, in this process; what it displays is collected."""
-    pytest.importorskip("matplotlib")
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # IPython puts its own there
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    interactive = pytest.importorskip("IPython.core.interactiveshell")
-    from IPython.core.displaypub import CapturingDisplayPublisher
-    from traitlets.config import Config
-
-    shell = interactive.InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-    shell.kernel = SimpleNamespace()  # of all shells, notebooks have one
-    shell.display_pub = CapturingDisplayPublisher()
-    yield shell
-    interactive.InteractiveShell.clear_instance()
-
-
-def run(shell: Any, cell: str) -> list[tuple[bool, str]]:
-    """What a cell displays: whether it takes the place of something, and of what."""
-    shell.display_pub.outputs.clear()
-    shell.run_cell(cell)
-    outputs = shell.display_pub.outputs
-    assert all("image/png" in output["data"] for output in outputs)
-    return [(output["update"], output["transient"]["display_id"]) for output in outputs]
-
-
 CELL = """
 for i in range({numbers}):
     clock.now += {seconds}
@@ -110,8 +83,8 @@ for i in range({numbers}):
 
 def test_a_notebook_shows_two_pictures_a_second_and_the_last(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shell.user_ns |= {"clock": SimpleNamespace(now=100.0), "board": d2l.ProgressBoard()}
-    monkeypatch.setattr(board_module.time, "monotonic", lambda: shell.user_ns["clock"].now)
-    shown = run(shell, CELL.format(numbers=1000, seconds=0.01))
+    monkeypatch.setattr(live.time, "monotonic", lambda: shell.user_ns["clock"].now)
+    shown = displayed(shell, CELL.format(numbers=1000, seconds=0.01))
     assert len(shown) == 10 * 2 + 1  # ten seconds; at the end of the cell once more
     assert [update for update, _ in shown] == [False] + [True] * 20
     assert len({display for _, display in shown}) == 1
@@ -121,25 +94,25 @@ def test_a_notebook_shows_two_pictures_a_second_and_the_last(shell: Any, monkeyp
 
 def test_another_cell_gets_a_picture_of_its_own(shell: Any) -> None:
     shell.user_ns |= {"clock": SimpleNamespace(now=0), "board": d2l.ProgressBoard()}
-    first, second = (run(shell, CELL.format(numbers=2, seconds=0)) for _ in range(2))
+    first, second = (displayed(shell, CELL.format(numbers=2, seconds=0)) for _ in range(2))
     assert [update for update, _ in first] == [update for update, _ in second] == [False, True]
     assert first[0][1] != second[0][1]
-    assert run(shell, "1 + 1") == []
+    assert displayed(shell, "1 + 1") == []
 
 
 def test_a_cell_that_fails_still_shows_the_last_points(shell: Any) -> None:
     shell.user_ns |= {"clock": SimpleNamespace(now=0), "board": d2l.ProgressBoard()}
-    shown = run(shell, CELL.format(numbers=3, seconds=0) + "1 / 0")
+    shown = displayed(shell, CELL.format(numbers=3, seconds=0) + "1 / 0")
     assert [update for update, _ in shown] == [False, True]
     assert len(shell.user_ns["board"].figure().axes[0].lines[0].get_xdata()) == 3
 
 
 def test_a_board_without_display_stays_quiet_in_a_notebook(shell: Any) -> None:
     shell.user_ns |= {"clock": SimpleNamespace(now=0), "board": d2l.ProgressBoard(display=False)}
-    assert run(shell, CELL.format(numbers=5, seconds=1)) == []
+    assert displayed(shell, CELL.format(numbers=5, seconds=1)) == []
     assert len(shell.user_ns["board"].data["loss"]) == 5
 
 
 def test_a_shell_without_a_kernel_is_no_notebook(shell: Any) -> None:
     del shell.kernel
-    assert board_module.notebook() is None
+    assert live.notebook() is None

@@ -1,0 +1,35 @@
+"""Settings of the site: `nox -s docs` builds it from the pages of this folder and the docstrings."""
+
+import re
+
+from sphinx.application import Sphinx
+
+import fastnn
+
+project = "fastnn"
+author = copyright = "fastnn developers"
+version = release = fastnn.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build"]
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+
+default_role = "code"  # of what docstrings have in single backquotes: parameters, mostly
+highlight_options = {"python": {"stripnl": True}, "pycon": {"stripnl": True}}
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+toc_object_entries_show_parents = "hide"
+
+html_theme = "furo"
+html_title = f"fastnn {release}"
+
+
+def setup(app: Sphinx) -> None:
+    """What pages link to outside this folder can be downloaded from the site, Markdown too."""
+
+    def rewrite(app: Sphinx, page: str, source: list[str]) -> None:
+        source[0] = re.sub(r"(?<!!)\[`?([^\]`]+)`?\]\((\.\./[^)]+)\)", r"{download}`\1 <\2>`", source[0])
+
+    app.connect("source-read", rewrite)

@@ -1,0 +1,43 @@
+"""Tables as objects show them: aligned text, and HTML for notebooks."""
+
+from collections.abc import Sequence
+from html import escape
+
+Rows = Sequence[Sequence[str]]  # the first has the names of the columns
+
+
+def number(value: float) -> str:
+    """`value` in four digits, or, where it is a large one, all digits before the point.
+
+    >>> number(0.123456), number(95281.4), number(1e30)
+    ('0.1235', '95,281', '1e+30')
+    """
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def text(rows: Rows, sides: str) -> list[str]:
+    """Lines of aligned cells; `sides` has "<" (left) or ">" (right) for each column.
+
+    >>> text([("layer", "size"), ("a", "10")], "<>")
+    ['layer  size', 'a        10']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)) for row in rows
+    ]
+
+
+def html(caption: str, rows: Rows, sides: str) -> str:
+    """The same as a table of HTML, under `caption`.
+
+    >>> html("Sizes", [("size",), ("<1",)], ">")[:60]
+    '<table><caption>Sizes</caption><tr><th style="text-align:rig'
+    """
+    names, *body = rows
+    tables = [("th", names), *(("td", row) for row in body)]
+    lines = ["".join(_cell(tag, *cell) for cell in zip(row, sides, strict=True)) for tag, row in tables]
+    return f"<table><caption>{escape(caption)}</caption>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _cell(tag: str, text: str, side: str) -> str:
+    return f'<{tag} style="text-align:{"left" if side == "<" else "right"}">{escape(text)}</{tag}>'
