@@ -1,6 +1,7 @@
 """Trainer: fits a model to data, epoch by epoch (D2L's Trainer), and keeps what it measured."""
 
 import math
+import os
 import threading
 import time
 import warnings
@@ -28,6 +29,9 @@ _METRICS = ("train_loss", "val_loss", "val_acc")  # come first in the history
 _MUST_GIVE = "it must hold examples, and give them again in every epoch (a generator gives them once)"
 _busy: set[int] = set()
 _busy_lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a child has none of the threads that may hold it
+    _free = _busy_lock.release
+    os.register_at_fork(before=_busy_lock.acquire, after_in_parent=_free, after_in_child=_free)
 
 
 class Trainer:
