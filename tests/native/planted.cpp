@@ -1,13 +1,16 @@
 // Bugs for the sanitizers to find, one for each run: kernels called without the checks before them, memory misused, two
 // threads that write to one place.
 #include <cstdlib>
-#include <cstring>
 #include <string>
+#include <vector>
 
-#include "checks.h"
+#include "array/buffer.h"
+#include "kernels/dispatch.h"
 #include "team/team.h"
 
 namespace {
+
+using namespace fastnn;
 
 // What the compiler cannot know.
 int64_t number(const char* text) { return std::strtoll(text, nullptr, 10); }
@@ -15,7 +18,7 @@ int64_t number(const char* text) { return std::strtoll(text, nullptr, 10); }
 // A class that there is not; the kernel assumes that it was checked.
 void label() {
   std::vector<float> x(6), out(1);
-  std::vector<int64_t> row{0}, column{number("123456")};
+  std::vector<int64_t> row{0}, column{number("7")};
   Pick pick{DType::float32, 1, 6, 1, row.data(), column.data(), x.data(), out.data(), 6, 1};
   kernels().pick.run(pick, 0, 0, 1, nullptr, nullptr);
 }
@@ -34,11 +37,17 @@ void use_after_release() {
 }
 
 void stack() {
-  volatile int64_t sides[max_rank] = {};
+  int64_t sides[max_rank] = {};
   sides[number("8")] = 1;
+  volatile int64_t used = sides[number("3")];
+  (void)used;
 }
 
-void leak() { [[maybe_unused]] static thread_local auto* unused = (std::malloc(number("12345")), nullptr); }
+void leak() {
+  void* volatile block = std::malloc(static_cast<size_t>(number("12345")));
+  block = nullptr;
+  (void)block;
+}
 
 void overflow() {
   volatile int64_t elements = number("9223372036854775807");
@@ -51,9 +60,12 @@ void shift() {
 }
 
 void race() {
-  int64_t sum = 0;
-  auto add = [](void* context, int64_t first, int64_t last, int) { *static_cast<int64_t*>(context) += last - first; };
-  for (int turn = 0; turn < 1000; ++turn) run_on_team(1000, 4, add, &sum);
+  volatile int64_t sum = 0;
+  auto add = [](void* context, int64_t, int64_t, int) {
+    auto& total = *static_cast<volatile int64_t*>(context);
+    for (int i = 0; i < 100'000; ++i) total = total + 1;
+  };
+  for (int turn = 0; turn < 100; ++turn) run_on_team(100, 4, add, const_cast<int64_t*>(&sum));
 }
 
 }  // namespace
