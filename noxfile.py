@@ -100,8 +100,10 @@ def sanitize_module(session: nox.Session, sanitizer: str) -> None:
 
     `sanitize_module(address) -- python -m faults.calls` makes random calls.
     """
-    session.install(".[test]", f"-Ccmake.define.FASTNN_SANITIZE={sanitizer}", "-Ccmake.build-type=RelWithDebInfo")
     library = {"address,undefined": "libasan.so", "thread": "libtsan.so"}[sanitizer]
+    settings = [f"cmake.define.FASTNN_SANITIZE={sanitizer}", "cmake.build-type=RelWithDebInfo"]
+    settings += [f"build-dir=build/sanitize-{Path(library).stem}"]
+    session.install(".[test]", *(f"-C{setting}" for setting in settings))
     # The C++ library too: an exception would end the process where the sanitizer has not found it at the start.
     preloaded = [
         session.run("g++", f"-print-file-name={name}", external=True, silent=True) for name in (library, "libstdc++.so")
@@ -143,7 +145,9 @@ def examples(session: nox.Session) -> None:
 
 @nox.session(requires=["wheel"])
 def faults(session: nox.Session) -> None:
-    """Campaigns that take minutes: `-- arguments` (malformed arguments of native entry points), and their options."""
+    """Campaigns that take minutes, and their options: `-- arguments` (malformed ones of native entry points), `calls`
+    (random ones), `processes` (forks, Ctrl-C, threads), `memory` (growth, failing allocations), `files` (hostile ones).
+    """
     install(session, "test")
     campaign, *options = session.posargs or ["arguments"]
     session.run("python", "-m", f"faults.{campaign}", *options, env={"PYTHONPATH": "tests"})
