@@ -13,6 +13,15 @@ nox.options.sessions = ["lint", "types", "tests", "native", "instructions", "stu
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 WHEELS = Path("build/wheel")
+# Those that call native code in many ways.
+NATIVE_TESTS = [
+    f"tests/{name}"
+    for name in (
+        "kernels", "faults", "data", "test_autograd.py", "test_engine.py", "test_execution.py", "test_functional.py",
+        "test_models.py", "test_processes.py", "test_tensor.py", "test_tensor_views.py", "test_trainer.py",
+        "test_trainer_errors.py",
+    )
+]  # fmt: skip
 
 
 def tools(*names: str) -> list[str]:
@@ -82,8 +91,36 @@ def native(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True)
 def sanitize(session: nox.Session) -> None:
-    """The same under the address and undefined behaviour sanitizers; slow."""
+    """The same under the address and undefined behaviour sanitizers, and under the thread sanitizer; slow."""
     test_core(session, "sanitize")
+    test_core(session, "sanitize-threads")
+
+
+@nox.session
+@nox.parametrize("sanitizer", [nox.param("address,undefined", id="address"), nox.param("thread", id="thread")])
+def sanitize_module(session: nox.Session, sanitizer: str) -> None:
+    """The Python module under a sanitizer: the tests that concern native code, or what stands after `--`; slow.
+
+    `sanitize_module(address) -- python -m faults.calls` makes random calls.
+    """
+    library = {"address,undefined": "libasan.so", "thread": "libtsan.so"}[sanitizer]
+    settings = [f"cmake.define.FASTNN_SANITIZE={sanitizer}", "cmake.build-type=RelWithDebInfo"]
+    settings += [f"build-dir=build/sanitize-{Path(library).stem}"]
+    session.install(".[test]", *(f"-C{setting}" for setting in settings))
+    # The C++ library too: an exception would end the process where the sanitizer has not found it at the start.
+    preloaded = [
+        session.run("g++", f"-print-file-name={name}", external=True, silent=True) for name in (library, "libstdc++.so")
+    ]
+    environment = {
+        "LD_PRELOAD": " ".join(str(path).strip() for path in preloaded),
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",  # Python frees not all at its end
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "TSAN_OPTIONS": "die_after_fork=0",
+        "PYTHONMALLOC": "malloc",
+        "PYTHONPATH": "tests",
+        "OPENBLAS_NUM_THREADS": "1",  # its threads are not compiled for the thread sanitizer
+    }
+    session.run(*(session.posargs or ["pytest", *NATIVE_TESTS]), env=environment)
 
 
 def require_programs(session: nox.Session, packages: dict[str, str]) -> None:
@@ -134,7 +171,9 @@ def examples(session: nox.Session) -> None:
 
 @nox.session(requires=["wheel"])
 def faults(session: nox.Session) -> None:
-    """Campaigns that take minutes: `-- arguments` (malformed arguments of native entry points), and their options."""
+    """Campaigns that take minutes, and their options: `-- arguments` (malformed ones of native entry points), `calls`
+    (random ones), `processes` (forks, Ctrl-C, threads), `memory` (growth, failing allocations), `files` (hostile ones).
+    """
     install(session, "test")
     campaign, *options = session.posargs or ["arguments"]
     session.run("python", "-m", f"faults.{campaign}", *options, env={"PYTHONPATH": "tests"})

@@ -11,10 +11,18 @@ The names are PyTorch's for tensors, layers, losses and optimizers, and D2L's fo
 4.2
 """
 
+import contextlib
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if sys.version_info < (3, 12):  # where loading the native module would wait forever; later ones refuse to
+    with contextlib.suppress(ModuleNotFoundError):
+        _interpreters: Any = importlib.import_module("_xxsubinterpreters")
+        if _interpreters.get_current() != _interpreters.get_main():
+            raise ImportError("[fastnn] a sub-interpreter cannot load it: use the main interpreter, or a process")
 
 from . import _core, autograd, data, functional, nn, optim
 from ._core import num_threads, set_num_threads

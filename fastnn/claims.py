@@ -1,5 +1,6 @@
 """What runs of several threads of Python share: who is at work, and how many native threads there are."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,9 @@ from . import _core
 
 _busy: set[int] = set()
 _busy_lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a child has none of the threads that may hold it
+    _free = _busy_lock.release
+    os.register_at_fork(before=_busy_lock.acquire, after_in_parent=_free, after_in_child=_free)
 
 
 @contextmanager

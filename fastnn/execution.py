@@ -332,9 +332,9 @@ class Steps:
     # ---- natively -------------------------------------------------------------------------------------------------
 
     def _steps_in_a_call(self, record: _Record, left: int) -> int:
-        """As many as take about CALL_SECONDS; the first call finds out how long one takes."""
+        """As many as take about CALL_SECONDS; the first call is a single one, and finds out how long it takes."""
         if record.seconds == 0:
-            return min(left, 4)
+            return 1
         return max(1, min(left, int(CALL_SECONDS / record.seconds)))
 
     def _run_natively(self, record: _Record, engine: Engine, examples: int, steps: int, rows: Array | None) -> None:

@@ -73,8 +73,10 @@ std::byte* allocate(int64_t bytes) {
       return block;
     }
   }
-  auto* raw =
-      static_cast<std::byte*>(::operator new(static_cast<size_t>(size + alignment), std::align_val_t{alignment}));
+  // Not the form that throws: a sanitizer would end the process in it.
+  auto* raw = static_cast<std::byte*>(
+      ::operator new(static_cast<size_t>(size + alignment), std::align_val_t{alignment}, std::nothrow));
+  if (!raw) throw std::bad_alloc();
   new (raw) Header{size_class, size};
   return raw + alignment;
 }

@@ -95,7 +95,7 @@ def _service(
     return Entry(name, native, every, required, {name: written}, {name: arguments})
 
 
-def _batches() -> _core.Program:
+def batches() -> _core.Program:
     """A program that gathers a batch, and gives its sum."""
     data, rows, total = np.arange(12.0), np.zeros(3, np.int64), np.zeros(())
     program = _core.Program([total])
@@ -144,7 +144,7 @@ _SERVICES = [
         lambda: {"outputs": [np.zeros(1)]},
         outputs=list,
     ),
-    _service("Program.__len__", lambda: len(_batches()), dict),
+    _service("Program.__len__", lambda: len(batches()), dict),
     _service(
         "Program.record",
         lambda function: _core.Program([]).record(function),
@@ -159,7 +159,7 @@ _SERVICES = [
     ),
     _service(
         "Program.run",
-        lambda **arguments: _batches().run(**arguments),
+        lambda **arguments: batches().run(**arguments),
         _steps,
         "rows_to",
         count=int,
