@@ -1,12 +1,11 @@
 """Trainer: fits a model to data, epoch by epoch (D2L's Trainer), and keeps what it measured."""
 
 import math
-import threading
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,12 @@ from .models import Batch, Model
 from .progress import move_bar, open_bar
 from .record import Plan, Recorder
 from .resume import SavedRun, write_run
+from .sharing import claim, native_threads
 from .snapshot import Snapshot
 from .tensor import Tensor
 
 _METRICS = ("train_loss", "val_loss", "val_acc")  # come first in the history
 _MUST_GIVE = "it must hold examples, and give them again in every epoch (a generator gives them once)"
-_busy: set[int] = set()
-_busy_lock = threading.Lock()
 
 
 class Trainer:
@@ -165,7 +163,7 @@ class Trainer:
         dispatch.escape("fit()")  # of another model, within a step
         with ExitStack() as stack:
             stack.enter_context(dispatch.unrecorded())
-            stack.enter_context(_claim(model, self))
+            stack.enter_context(claim(model, self))
             stack.enter_context(native_threads(self.num_threads))
             self._begin(model, data, saved, stack)
             stack.callback(model.eval)
@@ -400,44 +398,3 @@ def _tell_varies(what: str) -> None:
     recorder = dispatch.state.recorder
     if isinstance(recorder, Recorder):
         recorder.varies(what)
-
-
-@contextmanager
-def _claim(*things: object) -> Iterator[None]:
-    with _busy_lock:
-        if any(id(thing) in _busy for thing in things):
-            raise RuntimeError("[fit] this model or trainer is at work already: wait for it, or train a copy.deepcopy")
-        _busy.update(map(id, things))
-    try:
-        yield
-    finally:
-        with _busy_lock:
-            _busy.difference_update(map(id, things))
-
-
-_asked_for: dict[object, int] = {}  # numbers of threads, by who asks at the moment
-_not_asked = 0
-
-
-@contextmanager
-def native_threads(count: int | None) -> Iterator[None]:
-    """Native calls use `count` threads inside, None: as many as before.
-
-    The number is the process's: of several that ask at once the latest decides, and the last to leave puts it back.
-    """
-    global _not_asked
-    if count is None:
-        yield
-        return
-    who = object()
-    with _busy_lock:
-        if not _asked_for:
-            _not_asked = _core.num_threads()
-        _asked_for[who] = count
-        _core.set_num_threads(count)
-    try:
-        yield
-    finally:
-        with _busy_lock:
-            del _asked_for[who]
-            _core.set_num_threads(next(reversed(_asked_for.values()), _not_asked))

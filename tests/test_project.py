@@ -30,7 +30,7 @@ ROWS = [
     {"nn", "optim"},
     {"data", "utils"},
     {"models", "description", "checkpoint", "loading", "least_squares", "metrics", "summary"},
-    {"history", "callbacks", "divergence", "execution", "progress", "resume", "snapshot", "trainer"},
+    {"history", "callbacks", "divergence", "execution", "progress", "resume", "sharing", "snapshot", "trainer"},
     {"__init__"},
     {"integrations"},
     {"cli", "_bench", "__main__"},

@@ -9,7 +9,7 @@ from training_runs import ScratchSGD
 
 import fastnn as fn
 from fastnn import nn
-from fastnn.trainer import native_threads
+from fastnn.sharing import native_threads
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(100, 4)).astype(np.float32)
