@@ -159,6 +159,9 @@ class Optimizer:
         ours, theirs = ([len(group["params"]) for group in g] for g in (self.param_groups, groups))
         if ours != theirs:
             raise ValueError(f"[{name}] state has groups of {theirs} parameters, this optimizer of {ours}")
+        updates = state_dict["num_updates"]
+        if not isinstance(updates, int) or updates < 0:
+            raise ValueError(f"[{name}] num_updates = {updates!r:.50} must be an integer of at least 0")
         states: list[dict[str, Any]] = [{} for _ in self._members]
         for i, values in state_dict["state"].items():
             param = self._members[int(i)].param
@@ -173,7 +176,7 @@ class Optimizer:
             group.update({k: v for k, v in saved.items() if k in group and k != "params" and not callable(group[k])})
         for member, state in zip(self._members, states, strict=True):
             member.state = state
-        self.num_updates = int(state_dict["num_updates"])
+        self.num_updates = updates
 
 
 class SGD(Optimizer):
