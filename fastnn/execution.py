@@ -104,8 +104,10 @@ class Steps:
 
     # ---- an epoch -------------------------------------------------------------------------------------------------
 
-    def epoch(self, loader: Any) -> Iterator[int]:
-        """Runs an epoch; gives the number of steps made, after each step from Python and each native call."""
+    def epoch(self, loader: Any, done: int = 0) -> Iterator[int]:
+        """Runs an epoch, of which so many steps are done already; gives the number of steps made, after each step from
+        Python and each native call.
+        """
         self._own = self._own_batches and is_plain(loader)
         self._compares = self._has_user_code or not self._own
         total = len(loader) if hasattr(loader, "__len__") else None
@@ -119,10 +121,10 @@ class Steps:
         self._source = source
         for record in self._records.values():
             record.is_fresh = record.has_run = False
-        return self._from_arrays(loader) if self._own else self._from_loader(loader, total)
+        return self._from_arrays(loader, done) if self._own else self._from_loader(loader, done, total)
 
-    def _from_arrays(self, loader: DataLoader) -> Iterator[int]:
-        order, batch_size, at = loader.begin_epoch(), loader.batch_size, 0
+    def _from_arrays(self, loader: DataLoader, done: int) -> Iterator[int]:
+        order, batch_size, at = loader.begin_epoch(), loader.batch_size, done * loader.batch_size
         while at < len(order):
             size = min(batch_size, len(order) - at)
             steps = (len(order) - at) // size
@@ -140,8 +142,10 @@ class Steps:
             at += steps * size
             yield steps
 
-    def _from_loader(self, loader: Any, total: int | None) -> Iterator[int]:
+    def _from_loader(self, loader: Any, done: int, total: int | None) -> Iterator[int]:
         for number, given in enumerate(loader, 1):
+            if number <= done:
+                continue
             batch = self._prepare(given)
             if why := _unfit(batch):
                 if self._reason is None:
