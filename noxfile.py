@@ -108,7 +108,7 @@ def examples(session: nox.Session) -> None:
 
 @nox.session(requires=["wheel"])
 def faults(session: nox.Session) -> None:
-    """Campaigns that take minutes: `-- arguments` (malformed arguments of native entry points), and their options."""
+    """Campaigns that take minutes: `-- arguments` (malformed ones of native entry points), `-- kills`; and options."""
     install(session, "test")
     campaign, *options = session.posargs or ["arguments"]
     session.run("python", "-m", f"faults.{campaign}", *options, env={"PYTHONPATH": "tests"})

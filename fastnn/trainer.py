@@ -38,10 +38,10 @@ class Trainer:
     the model has the weights of the latest epoch that had finite losses and left finite weights.
 
     `checkpoint` is a file that holds the run after each epoch, and within it after every `checkpoint_every` steps or a
-    few later; a later ``fit(model, data, resume=that file)`` ends with the same weights as if nothing had happened. An
-    optimizer of one's own starts anew on resuming, unless it has state_dict() and load_state_dict() as PyTorch's have;
-    a loader of one's own has to give the batches of an epoch in the same order again, by set_epoch() where it shuffles;
-    a `fit_epoch` of one's own is saved after epochs only.
+    few later; a later ``fit(model, data, resume=that file)`` ends with the same weights as if nothing had happened. Of
+    one's own, an optimizer starts anew unless it has state_dict() and load_state_dict() as PyTorch's have; a loader has
+    to give an epoch's batches in the same order again, by set_epoch() where it shuffles; a `fit_epoch` is saved after
+    epochs only; what else a model or a callback remembers, beside the parameters, is not in the file.
 
     Steps are recorded and then run natively, many in one call, with the same bits; `execution` tells whether they are,
     or why not, and `plan` what they do. `replay` False runs each from Python. ``verify="every_step"`` does both, and

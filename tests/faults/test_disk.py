@@ -78,27 +78,31 @@ import os, signal, sys
 import numpy as np
 from fastnn import checkpoint
 from faults.disk import failing
-with failing(int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGKILL)):
-    checkpoint.write(sys.argv[1], {"x": np.ones(2000)}, {"i": 1})
+for number, path in enumerate(sys.argv[1:]):
+    if os.fork() == 0:
+        with failing(number, lambda: os.kill(os.getpid(), signal.SIGKILL)):
+            checkpoint.write(path, {"x": np.ones(2000)}, {"i": 1})
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 
 
 def test_killed_at_whatever_call_the_old_or_the_new_file_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    seen = []
-    for number in itertools.count():
+    paths = [tmp_path / str(number) for number in range(40)]
+    for path in paths:
         checkpoint.write(path, OLD, {"i": 0})
-        command = [sys.executable, "-P", "-c", KILLED, path, str(number)]
-        run = subprocess.run(command, env=environment(), check=False)
-        if run.returncode == 0:
-            break
-        assert run.returncode == -signal.SIGKILL
-        seen.append(content(path))
+    command = [sys.executable, "-P", "-c", KILLED, *paths]
+    child = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    statuses = list(map(int, child.stdout.split()))
+    killed = statuses.count(-signal.SIGKILL)
+    assert statuses == [-signal.SIGKILL] * killed + [0] * (len(paths) - killed)
+    seen = [content(path) for path in paths[:killed]]
     assert set(seen) == {0, 1}
     assert seen == sorted(seen)
-    assert len(list(tmp_path.iterdir())) > 1
-    checkpoint.remove_leftovers(path)
-    assert list(tmp_path.iterdir()) == [path]
+    assert len(list(tmp_path.iterdir())) > len(paths)
+    for path in paths:
+        checkpoint.remove_leftovers(path)
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
 
 
 def test_what_others_are_writing_is_left_alone(tmp_path: Path) -> None:

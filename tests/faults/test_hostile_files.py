@@ -47,6 +47,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, np.ndarray]
     return arrays, metadata
 
 
+def test_a_run_whose_file_is_damaged_anywhere_is_refused(tmp_path: Path, run: Any) -> None:
+    path, draw = tmp_path / "run", random.Random(0)
+    checkpoint.write(path, *run)
+    whole = path.read_bytes()
+    places_of_bits = [draw.randrange(8 * len(whole)) for _ in range(500)]
+    flipped = [bytes([*whole[: i // 8], whole[i // 8] ^ 1 << i % 8, *whole[i // 8 + 1 :]]) for i in places_of_bits]
+    shortened = [whole[: draw.randrange(len(whole))] for _ in range(100)]
+    for damaged in (*flipped, *shortened, whole + b"\0"):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"^\[load\] .*run "):
+            fn.Trainer(1).fit(model(), data(), resume=path)
+
+
 BAD = [
     None,
     True,
