@@ -129,7 +129,8 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
 
     name = os.fspath(path)
     with open(name, "rb") as file:
-        data = file.read()  # not mapped: whoever shortened the file meanwhile would end the process
+        # Not mapped: whoever shortened the file meanwhile would end the process. Not to its end: devices have none.
+        data = file.read(os.fstat(file.fileno()).st_size)
     length = _require_header(data, f"[load] {name}")
     try:
         arrays = load(data)

@@ -98,7 +98,8 @@ class History(Mapping[str, list[float]]):
         history.epochs = int(saved["epochs"])
         history._columns = {str(name): [float(x) for x in column] for name, column in saved["columns"].items()}
         history.steps = {str(name): [float(x) for x in values] for name, values in saved["steps"].items()}
-        if any(len(column) != history.epochs for column in history._columns.values()):
+        lengths = [len(column) for column in history._columns.values()] or [0]
+        if any(length != history.epochs for length in lengths):
             raise ValueError(f"[History] every column must have {history.epochs} epochs")
         return history
 
@@ -179,6 +180,8 @@ class Meter:
         for name, array in arrays.items():
             if array.ndim != 2 or len(array) != 2 or array.dtype != np.float64:
                 raise ValueError(f"[Meter] {name} is {array.dtype} {array.shape}, not values and examples")
+            if not ((array[1] >= 1) & (array[1] < 2**53)).all():
+                raise ValueError(f"[Meter] {name} has numbers of examples that are none")
             meter._values[name], meter.examples[name] = array[0].tolist(), array[1].astype(np.int64).tolist()
         return meter
 

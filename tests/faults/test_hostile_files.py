@@ -189,6 +189,21 @@ def test_memory_is_bounded_by_the_size_of_the_file(tmp_path: Path) -> None:
         assert int(child.stdout) < bound, path.name
 
 
+def test_a_model_of_a_million_layers_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    small = model()
+    small.predict(X)
+    arrays, metadata = small.describe()
+    metadata["arguments"]["num_hiddens"] = [1] * 1_000_000
+    checkpoint.write(tmp_path / "a", arrays, metadata)
+    with pytest.raises(ValueError, match=r"^\[load\] .*a holds a MLP .* more than 1000 hidden layers"):
+        fn.load(tmp_path / "a")
+
+
+def test_a_device_without_an_end_is_no_file() -> None:
+    with pytest.raises(ValueError, match="/dev/zero is not a whole safetensors file"):
+        checkpoint.read("/dev/zero")
+
+
 def test_a_longer_header_is_refused_and_not_written(tmp_path: Path) -> None:
     path = with_header(tmp_path / "a", signed('{"a": "' + "x" * checkpoint.LONGEST_HEADER + '"}'))
     with pytest.raises(ValueError, match=r"^\[load\] .*a has a header of 10,000,\d+ bytes: more than 10,000,000 are"):
