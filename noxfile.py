@@ -111,7 +111,8 @@ def faults(session: nox.Session) -> None:
     """Campaigns that take minutes: `-- arguments` (malformed ones of native entry points), `-- kills`; and options."""
     install(session, "test")
     campaign, *options = session.posargs or ["arguments"]
-    session.run("python", "-m", f"faults.{campaign}", *options, env={"PYTHONPATH": "tests"})
+    # -P: the package that is installed, not the sources in this folder
+    session.run("python", "-P", "-m", f"faults.{campaign}", *options, env={"PYTHONPATH": "tests"})
 
 
 @nox.session
