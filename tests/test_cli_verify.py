@@ -35,7 +35,7 @@ def test_softmax_regression_on_fashion_mnist_is_identical(capsys: pytest.Capture
 def test_the_published_runs_learn() -> None:
     for run in RUNS:
         assert len(run.train_loss) == run.epochs
-        assert run.train_loss[-1] < 0.95 * run.train_loss[0], run.name
+        assert run.train_loss[-1] < 0.97 * run.train_loss[0], run.name
 
 
 def test_without_its_data_a_run_is_left_out_and_nothing_is_fetched(
