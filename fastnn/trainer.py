@@ -63,7 +63,7 @@ class Trainer:
     """
 
     # What may change beside a step (`record.watch`).
-    _unwatched = frozenset(("train_dataloader", "val_dataloader", "callbacks", "_bar"))
+    _unwatched = frozenset(("train_dataloader", "val_dataloader", "callbacks", "_bar", "_under_way"))
 
     def __init__(
         self,
@@ -276,8 +276,8 @@ class Trainer:
             raise diverged("a weight is not finite", self.train_batch_idx, self.epoch + 1, self._lr())
         self._note(seconds)
         self.epoch += 1
-        self._under_way = Epoch()
         self._tell("on_epoch_end")
+        self._under_way = Epoch()
         if self.checkpoint is not None:
             write_run(self, self.checkpoint, self._under_way)
 
