@@ -172,11 +172,13 @@ def examples(session: nox.Session) -> None:
 @nox.session(requires=["wheel"])
 def faults(session: nox.Session) -> None:
     """Campaigns that take minutes, and their options: `-- arguments` (malformed ones of native entry points), `calls`
-    (random ones), `processes` (forks, Ctrl-C, threads), `memory` (growth, failing allocations), `files` (hostile ones).
+    (random ones), `processes` (forks, Ctrl-C, threads), `memory` (growth, failing allocations), `files` (hostile ones),
+    `kills` (of training, which is resumed), `ranks` (kills of one of several).
     """
     install(session, "test")
     campaign, *options = session.posargs or ["arguments"]
-    session.run("python", "-m", f"faults.{campaign}", *options, env={"PYTHONPATH": "tests"})
+    # -P: the package that is installed, not the sources in this folder
+    session.run("python", "-P", "-m", f"faults.{campaign}", *options, env={"PYTHONPATH": "tests"})
 
 
 @nox.session(requires=["wheel"])

@@ -27,7 +27,7 @@ class Callback:
         """Before the first epoch."""
 
     def on_epoch_start(self, state: "Trainer") -> None:
-        """Before an epoch."""
+        """Before an epoch, and before the rest of one where a run is resumed within it."""
 
     def on_step_end(self, state: "Trainer") -> None:
         """After a training step."""

@@ -3,8 +3,12 @@
 A file holds named arrays and one JSON object of metadata. Nothing in it is code: files from strangers are safe to read.
 """
 
+import contextlib
+import errno
+import glob
 import json
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +18,13 @@ from . import functional as F
 from .dispatch import Array
 from .tensor import Tensor
 
+if sys.platform != "win32":
+    import fcntl
+
 Path = str | os.PathLike[str]
+
+LONGEST_HEADER = 10_000_000  # bytes; as Python objects it may take thirty times as much
+TRAINING = "training/"  # what the file of a run holds beside the weights of its model has names that begin so
 
 
 def atomic_write(path: Path, data: bytes) -> None:
@@ -28,33 +38,64 @@ def atomic_write(path: Path, data: bytes) -> None:
     >>> path.read_bytes()
     b'hello'
     """
-    target = os.path.realpath(path)  # a link stays a link
+    try:
+        _replace(os.path.realpath(path), data)  # a link stays a link
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None  # of the file that was asked for
+
+
+def _replace(target: str, data: bytes) -> None:
     folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
+            _claim(file.fileno())
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException as error:
+            os.replace(temporary, target)
+    except BaseException:
         if os.path.exists(temporary):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno is not None:  # of the file that was asked for
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
     if os.name == "posix":  # elsewhere a folder cannot be opened; the rename itself is durable there
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such thing
+                raise
         finally:
             os.close(descriptor)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote `path`; those at work keep theirs."""
+    folder, name = os.path.split(os.path.realpath(path))
+    for leftover in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}.{'[0-9a-f]' * 8}.tmp")):
+        with contextlib.suppress(OSError), open(leftover, "rb") as file:  # it is in nobody's way
+            if _claim(file.fileno()):
+                os.unlink(leftover)
+
+
+def _claim(descriptor: int) -> bool:
+    """Whether a file is this process's own now: until it is closed, be it by the end of the process."""
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another's, or on a file system without locks
+        return False
+    return True
 
 
 def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> None:
     """Write `arrays` and `metadata` (anything JSON can hold) to a safetensors file, atomically.
 
-    Raises TypeError for metadata that JSON cannot hold and OSError when the file cannot be written.
+    Raises TypeError for metadata that JSON cannot hold, ValueError for more than ten megabytes of it, and OSError when
+    the file cannot be written.
 
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "weights.safetensors"
@@ -62,35 +103,52 @@ def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) 
     >>> read(path)
     ({'0.bias': array([0., 0., 0.], dtype=float32)}, {'epoch': 2})
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save
 
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(metadata, sort_keys=True)
     # One entry, because safetensors writes several in random order: the same model gives the same file.
-    atomic_write(path, save(contiguous, {"fastnn": f"{_digest(contiguous, text)} {text}"}))
+    try:
+        data = save(contiguous, {"fastnn": f"{digest(contiguous, text)} {text}"})
+    except SafetensorError as error:
+        raise ValueError(f"[save] {os.fspath(path)} cannot hold this: {error}") from error
+    _require_header(data, f"[save] {os.fspath(path)}")
+    atomic_write(path, data)
 
 
 def read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
     """Arrays and metadata of a safetensors file; the metadata is None for a file that fastnn did not write.
 
-    Raises OSError when the file cannot be read, ValueError when it is no whole safetensors file, holds a type that
-    NumPy lacks, or does not match its checksum.
+    Takes a small multiple of the file's size in memory; the arrays are read-only. Raises OSError when the file cannot
+    be read, ValueError when it is no whole safetensors file, holds numbers of a type that Tensors lack, or does not
+    match its checksum.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
     name = os.fspath(path)
-    with open(name, "rb"):  # the usual OSError for what is missing, a folder or forbidden
-        pass
+    with open(name, "rb") as file:
+        # Not mapped: whoever shortened the file meanwhile would end the process. Not to its end: devices have none.
+        data = file.read(os.fstat(file.fileno()).st_size)
+    length = _require_header(data, f"[load] {name}")
     try:
-        with safe_open(name, framework="numpy") as file:
-            header = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, ValueError, TypeError, AttributeError, OSError) as error:
+        arrays = load(data)
+        header = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+    except (SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(f"[load] {name} is not a whole safetensors file of NumPy's types: {error}") from error
-    if "fastnn" not in header:
+    for key, array in arrays.items():
+        if array.dtype.kind not in "biu" and array.dtype not in (np.float32, np.float64):
+            raise ValueError(
+                f"[load] {name} has {key} in {array.dtype}: float32, float64, integers and bool can be used"
+            )
+    # Without an entry of this name, the only one there is may be ours, with its name damaged.
+    key = "fastnn" if "fastnn" in header else next(iter(header), "")
+    checksum, _, text = header.get(key, "").partition(" ")
+    is_whole = len(checksum) == 64 and checksum == digest(arrays, text)
+    if key != "fastnn" and not is_whole:
         return arrays, None
-    digest, _, text = header["fastnn"].partition(" ")
-    if digest != _digest(arrays, text):
+    if key != "fastnn" or not is_whole:
         raise ValueError(f"[load] {name} does not match its checksum: it was damaged or edited; use another copy")
     try:
         metadata = json.loads(text)
@@ -102,7 +160,7 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
 
 
 def pack(state_dict: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Any]]:
-    """An optimizer's state as arrays named ``optimizer/0/momentum_buffer``, and the rest of it for the metadata."""
+    """An optimizer's state as arrays, ``training/optimizer/0/momentum_buffer``, and the rest of it for the metadata."""
     if not isinstance(state_dict.get("state"), Mapping):
         raise TypeError(
             "[checkpoint] the optimizer's state_dict() has no 'state' by parameter number, as PyTorch's has"
@@ -112,7 +170,7 @@ def pack(state_dict: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Any
     for number, values in state_dict["state"].items():
         numbers[str(number)] = {key: value for key, value in values.items() if not isinstance(value, Tensor)}
         tensors = {key: value for key, value in values.items() if isinstance(value, Tensor)}
-        arrays |= {f"optimizer/{number}/{key}": tensor.numpy() for key, tensor in tensors.items()}
+        arrays |= {f"{TRAINING}optimizer/{number}/{key}": tensor.numpy() for key, tensor in tensors.items()}
     return arrays, {**state_dict, "state": numbers}
 
 
@@ -120,18 +178,31 @@ def unpack(arrays: Mapping[str, Array], rest: Mapping[str, Any]) -> dict[str, An
     """What `pack` was given."""
     state: dict[int, dict[str, Any]] = {int(number): dict(values) for number, values in rest["state"].items()}
     for name, array in arrays.items():
-        if name.startswith("optimizer/"):
-            _, number, key = name.split("/")
+        if name.startswith(f"{TRAINING}optimizer/"):
+            *_, number, key = name.split("/")
             state[int(number)][key] = F.tensor(array)
     return {**rest, "state": state}
 
 
-def _digest(arrays: Mapping[str, Array], text: str) -> str:
+def _require_header(data: bytes, what: str) -> int:
+    """The length of a safetensors file's header, which must not be too long."""
+    length = int.from_bytes(data[:8], "little")
+    if LONGEST_HEADER < length <= len(data):
+        raise ValueError(f"{what} has a header of {length:,} bytes: more than {LONGEST_HEADER:,} are refused")
+    return length
+
+
+def digest(arrays: Mapping[str, Array], text: str = "") -> str:
+    """SHA-256 of C-contiguous arrays, their names, dtypes and shapes, and of `text`, in hexadecimal.
+
+    >>> digest({"0.bias": np.zeros(3, np.float32)})[:16]
+    'fb030cd8cbcaeaf1'
+    """
     from hashlib import sha256
 
-    digest = sha256(text.encode())
+    state = sha256(text.encode())
     for name in sorted(arrays):
         array = arrays[name]
-        digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
+        state.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        state.update(array.reshape(-1).view(np.uint8).data)
+    return state.hexdigest()

@@ -122,8 +122,9 @@ class Steps:
 
     # ---- an epoch -------------------------------------------------------------------------------------------------
 
-    def epoch(self, loader: Any, unseen: int = 1) -> Iterator[int]:
-        """Runs an epoch; gives the number of steps made, after each step from Python and each native call.
+    def epoch(self, loader: Any, done: int = 0, unseen: int = 1) -> Iterator[int]:
+        """Runs an epoch, of which so many steps are `done` already; gives the number of steps made, after each step
+        from Python and each native call.
 
         `unseen` is the number of epochs, this one included, until somebody looks at what they have made: they may be
         run in one native call, and are then given one by one.
@@ -139,10 +140,10 @@ class Steps:
         self._source = source
         self._begin_epoch()
         if not self._own:
-            return self._from_loader(loader, total)
-        if unseen > 1 and not self._logged_ahead:
+            return self._from_loader(loader, done, total)
+        if unseen > 1 and done == 0 and not self._logged_ahead:
             self._run_ahead(loader, unseen)
-        return self._made_ahead() if self._logged_ahead else self._from_arrays(loader)
+        return self._made_ahead() if self._logged_ahead else self._from_arrays(loader, done)
 
     def _begin_epoch(self) -> None:
         """Decides whether steps are compared in this epoch."""
@@ -159,8 +160,8 @@ class Steps:
             record.is_fresh = self._trusts and not record.depends_on_epoch
             record.has_run = record.has_run and trusted and not record.depends_on_epoch
 
-    def _from_arrays(self, loader: DataLoader) -> Iterator[int]:
-        order, batch_size, at = loader.begin_epoch(), loader.batch_size, 0
+    def _from_arrays(self, loader: DataLoader, done: int) -> Iterator[int]:
+        order, batch_size, at = loader.begin_epoch(), loader.batch_size, done * loader.batch_size
         while at < len(order):
             size = min(batch_size, len(order) - at)
             steps = (len(order) - at) // size
@@ -183,8 +184,10 @@ class Steps:
         """Of the rows of batches, those that steps take."""
         return rows if self._part is None else rows.reshape(-1, batch_size)[:, self._part(batch_size)].reshape(-1)
 
-    def _from_loader(self, loader: Any, total: int | None) -> Iterator[int]:
+    def _from_loader(self, loader: Any, done: int, total: int | None) -> Iterator[int]:
         for number, given in enumerate(loader, 1):
+            if number <= done:
+                continue
             batch = self._prepare(given)
             examples = len(batch[-1])
             if self._part is not None:

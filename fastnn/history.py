@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from . import checkpoint, tabular
-from .dispatch import run
+from .dispatch import Array, run
 from .tensor import Tensor
 
 _READ_EVERY = 1024  # logged Tensors: each reading waits for what computes them, keeping them takes memory
@@ -86,17 +88,18 @@ class History(Mapping[str, list[float]]):
         return plot.history(self, path)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain lists and numbers, for a checkpoint."""
+        """All of it as lists and numbers, for a checkpoint."""
         return {"seed": self.seed, "epochs": self.epochs, "columns": self._columns, "steps": self.steps}
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> "History":
-        """The history that `to_dict` described; KeyError or ValueError where it is none."""
+        """The history that `to_dict` gave, with lists or arrays; KeyError, TypeError or ValueError where it is none."""
         history = cls(saved["seed"])
         history.epochs = int(saved["epochs"])
         history._columns = {str(name): [float(x) for x in column] for name, column in saved["columns"].items()}
         history.steps = {str(name): [float(x) for x in values] for name, values in saved["steps"].items()}
-        if any(len(column) != history.epochs for column in history._columns.values()):
+        lengths = [len(column) for column in history._columns.values()] or [0]
+        if any(length != history.epochs for length in lengths):
             raise ValueError(f"[History] every column must have {history.epochs} epochs")
         return history
 
@@ -162,6 +165,22 @@ class Meter:
                 self._values.setdefault(name, []).append(float(value))
             self._waiting.clear()
         return self._values
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Values and examples by name, (2, steps) in float64, for a checkpoint."""
+        return {name: np.array([values, self.examples[name]]) for name, values in self.values.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> "Meter":
+        """The meter that `to_arrays` described; ValueError where it is none."""
+        meter = cls()
+        for name, array in arrays.items():
+            if array.ndim != 2 or len(array) != 2 or array.dtype != np.float64:
+                raise ValueError(f"[Meter] {name} is {array.dtype} {array.shape}, not values and examples")
+            if not ((array[1] >= 1) & (array[1] < 2**53)).all():
+                raise ValueError(f"[Meter] {name} has numbers of examples that are none")
+            meter._values[name], meter.examples[name] = array[0].tolist(), array[1].astype(np.int64).tolist()
+        return meter
 
     def means(self) -> dict[str, float]:
         """By name, each example weighing the same."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from . import checkpoint, description, nn
 from .dispatch import Array
 from .models import FORMAT, MLP, LinearRegression, MLPRegression, Model, SoftmaxRegression
@@ -10,6 +12,7 @@ from .models import FORMAT, MLP, LinearRegression, MLPRegression, Model, Softmax
 _BUILTIN: dict[str, Callable[..., Model]] = {
     model.__name__: model for model in (LinearRegression, SoftmaxRegression, MLP, MLPRegression)
 }
+_MOST_LAYERS = 1000  # hidden ones: a hostile file could ask for millions of them in two bytes each
 
 
 def load(path: checkpoint.Path, cls: Callable[..., Model] | None = None) -> Model:
@@ -43,6 +46,8 @@ def from_description(path: checkpoint.Path, metadata: dict[str, Any] | None, cls
         if cls is not None:
             model = cls(**description.restored(arguments or {})) if isinstance(cls, type) else cls()
         elif metadata.get("builtin") and name in _BUILTIN and arguments is not None:
+            if np.size(arguments.get("num_hiddens", 0)) > _MOST_LAYERS:
+                raise ValueError(f"it has more than {_MOST_LAYERS} hidden layers")
             model = _BUILTIN[name](**description.restored(arguments))
         elif metadata.get("net") is not None:
             model = PredictOnly(description.make_network(metadata["net"]), name, arguments)

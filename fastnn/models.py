@@ -239,7 +239,8 @@ class Model(nn.Module):
             raise ValueError(f"[load] metadata has {', '.join(f'{name} {value!r}' for name, value in known.items())}")
         saved = (metadata or {}).get("schema")
         schema = None if saved is None else Schema.from_dict(saved)
-        self.load_state_dict({name: array for name, array in arrays.items() if not name.startswith("optimizer/")})
+        weights = {name: array for name, array in arrays.items() if not name.startswith(checkpoint.TRAINING)}
+        self.load_state_dict(weights)
         if metadata is not None:
             self.classifies = bool(metadata.get("classifies"))
             self.class_names = description.texts(metadata.get("class_names"))

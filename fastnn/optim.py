@@ -185,6 +185,9 @@ class Optimizer:
         ours, theirs = ([len(group["params"]) for group in g] for g in (self.param_groups, groups))
         if ours != theirs:
             raise ValueError(f"[{name}] state has groups of {theirs} parameters, this optimizer of {ours}")
+        updates = state_dict["num_updates"]
+        if not isinstance(updates, int) or updates < 0:
+            raise ValueError(f"[{name}] num_updates = {updates!r:.50} must be an integer of at least 0")
         states: list[dict[str, Any]] = [{} for _ in self._members]
         for i, values in state_dict["state"].items():
             param = self._members[int(i)].param
@@ -199,7 +202,7 @@ class Optimizer:
             group.update({k: v for k, v in saved.items() if k in group and k != "params" and not callable(group[k])})
         for member, state in zip(self._members, states, strict=True):
             member.state = state
-        self._num_updates = int(state_dict["num_updates"])
+        self._num_updates = updates
 
 
 class SGD(Optimizer):

@@ -1,6 +1,6 @@
 """Snapshot: the weights of a model at one time, to go back to."""
 
-from .dispatch import run
+from .dispatch import Array, run
 from .nn import Module, UninitializedParameter
 
 
@@ -19,16 +19,26 @@ class Snapshot:
 
     def __init__(self, model: Module) -> None:
         self._values, self._makers = [], []
-        for _, parameter in model.named_parameters():
+        for name, parameter in model.named_parameters():
             if isinstance(parameter, UninitializedParameter):
-                self._makers.append((parameter, parameter.initialise))
+                self._makers.append((name, parameter, parameter.initialise))
             else:
-                self._values.append((parameter, parameter.detach().clone()))
+                self._values.append((name, parameter, parameter.detach().clone()))
 
     def restore(self) -> None:
         """Give the model these weights again, in place."""
-        for parameter, value in self._values:
+        for _, parameter, value in self._values:
             run("cast", value, out=parameter)
-        for parameter, initialise in self._makers:
+        for _, parameter, initialise in self._makers:
             if not isinstance(parameter, UninitializedParameter):
                 initialise(parameter.data)
+
+    def to_arrays(self) -> dict[str, Array]:
+        """These weights by name, those of layers that are lazy no longer among them."""
+        arrays = {name: value.numpy() for name, _, value in self._values}
+        for name, parameter, initialise in self._makers:
+            if not isinstance(parameter, UninitializedParameter):
+                value = parameter.detach().clone()
+                initialise(value)
+                arrays[name] = value.numpy()
+        return arrays

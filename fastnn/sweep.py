@@ -18,7 +18,7 @@ from .data import DataModule
 from .history import History
 from .models import Model
 from .results import Table
-from .resume import write_run
+from .resume import Epoch, write_run
 from .trainer import draw_seed
 from .workers import Stop, WorkerTrainer, check_count, check_options, side_by_side
 
@@ -214,5 +214,5 @@ class _Search:
             raise ValueError(f"[fit_many] monitor = {self.monitor!r} was not measured: {', '.join(trial.history)} were")
         trial.score = trial.history[self.monitor][-1]
         if trainer.max_epochs < self.max_epochs:
-            write_run(trainer, run)
+            write_run(trainer, run, Epoch())
         trial.model = trainer.own(model)

@@ -21,7 +21,7 @@ from .models import Batch, Model
 from .progress import move_bar, open_bar
 from .ranks import Ranks
 from .record import Plan
-from .resume import SavedRun, write_run
+from .resume import Epoch, SavedRun, write_run
 from .snapshot import Snapshot
 from .tensor import Tensor
 
@@ -34,12 +34,15 @@ class Trainer:
 
     `device` is "cpu" or "auto". `gradient_clip_val` above 0 limits the norm of all gradients together. `num_threads`
     None leaves the number as it is; no number changes a result. `callbacks` are of `fastnn.callbacks`. `progress` shows
-    a bar on stderr, None: where that is a terminal. `checkpoint` is a file that holds the run after each epoch; a later
-    ``fit(model, data, resume=that file)`` ends with the same weights as if nothing had happened; an optimizer of one's
-    own starts anew on resuming, unless it has state_dict() and load_state_dict() as PyTorch's have. `per_step` keeps
-    the values of every step in ``history.steps``. With `terminate_on_nan` training ends where the loss is NaN or
-    infinite, with a warning instead of an exception, and the model has the weights of the latest epoch that had finite
-    losses and left finite weights.
+    a bar on stderr, None: where that is a terminal. `per_step` keeps the values of every step in ``history.steps``.
+    With `terminate_on_nan` training ends where the loss is NaN or infinite, with a warning instead of an exception, and
+    the model has the weights of the latest epoch that had finite losses and left finite weights.
+
+    `checkpoint` is a file that holds the run after each epoch, and within it after every `checkpoint_every` steps or a
+    few later; a later ``fit(model, data, resume=that file)`` ends with the same weights as if nothing had happened. Of
+    one's own, an optimizer starts anew unless it has state_dict() and load_state_dict() as PyTorch's have; a loader has
+    to give an epoch's batches in the same order again, by set_epoch() where it shuffles; a `fit_epoch` is saved after
+    epochs only; what else a model or a callback remembers, beside the parameters, is not in the file.
 
     Steps are recorded and then run natively, many in one call, with the same bits; `execution` tells whether they are,
     or why not, and `plan` what they do. `replay` False runs each from Python. ``verify="every_step"`` does both, and
@@ -61,9 +64,19 @@ class Trainer:
     """
 
     # What may change beside a step, and what the run itself changes from step to step (`record.watch`).
-    _unwatched = frozenset(("train_dataloader", "val_dataloader", "callbacks", "_bar"))
+    _unwatched = frozenset(("train_dataloader", "val_dataloader", "callbacks", "_bar", "_under_way"))
     _advances = frozenset(
-        ("_epoch", "_train_batch_idx", "_val_batch_idx", "_meter", "_checked", "_first_step", "_logged", "_val_seconds")
+        [
+            "_epoch",
+            "_train_batch_idx",
+            "_val_batch_idx",
+            "_meter",
+            "_checked",
+            "_first_step",
+            "_logged",
+            "_val_seconds",
+            "_started",
+        ]
     )
 
     def __init__(
@@ -76,6 +89,7 @@ class Trainer:
         progress: bool | None = None,
         seed: int | None = None,
         checkpoint: checkpoint.Path | None = None,
+        checkpoint_every: int | None = None,
         per_step: bool = False,
         replay: bool = True,
         verify: str | None = None,
@@ -90,6 +104,7 @@ class Trainer:
         for name, value, least in (
             ("max_epochs", max_epochs, 0),
             ("num_threads", 1 if num_threads is None else num_threads, 1),
+            ("checkpoint_every", 1 if checkpoint_every is None else checkpoint_every, 1),
         ):
             if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
                 raise ValueError(f"[Trainer] {name} = {value!r} must be an integer of at least {least}")
@@ -97,6 +112,8 @@ class Trainer:
             random.check_seed("Trainer", seed)
         if not 0 <= gradient_clip_val < math.inf:
             raise ValueError(f"[Trainer] gradient_clip_val = {gradient_clip_val} must be a finite number of at least 0")
+        if checkpoint_every is not None and checkpoint is None:
+            raise ValueError(f"[Trainer] checkpoint_every = {checkpoint_every} needs a checkpoint: name its file")
         if verify not in (None, "every_step"):
             raise ValueError(f"[Trainer] verify = {verify!r} must be None or 'every_step'")
         if strategy not in (None, "mpi"):
@@ -108,7 +125,8 @@ class Trainer:
                 raise TypeError(f"[Trainer] callbacks[{i}] is a {type(callback).__name__}: derive it from Callback")
         self.max_epochs, self.gradient_clip_val = max_epochs, gradient_clip_val
         self.device, self.num_threads, self.progress = "cpu", num_threads, progress
-        self.callbacks, self.seed, self.checkpoint, self.per_step = tuple(callbacks), seed, checkpoint, per_step
+        self.callbacks, self.seed, self.per_step = tuple(callbacks), seed, per_step
+        self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         self.replay, self.verify, self.terminate_on_nan = replay, verify, terminate_on_nan
         self.strategy, self.shards = strategy, shards
         self._ranks: Ranks | None = None
@@ -179,7 +197,7 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has settings, model, optimizer and history, but neither the data nor the recorded steps."""
-        stays = ("train_dataloader", "val_dataloader", "_validation")
+        stays = ("train_dataloader", "val_dataloader", "_validation", "_under_way")
         state = {name: value for name, value in vars(self).items() if name not in stays}
         return state | {"_training": None, "_bar": None, "_ranks": None, "_fitting": False}
 
@@ -192,7 +210,7 @@ class Trainer:
         weights it has by then, and `trainer.history` the epochs that were finished. Raises FloatingPointError when the
         training loss is NaN, at the latest at the end of the epoch, and RuntimeError when the model is being trained
         already. `resume` is the file of an earlier run's `checkpoint`, whose seed, weights, optimizer and history it
-        goes on from.
+        goes on from, in the middle of an epoch where it was written there.
         """
         if not isinstance(model, Model):
             raise TypeError(f"[fit] model is a {type(model).__name__}: derive it from fastnn.Model")
@@ -213,13 +231,12 @@ class Trainer:
             stack.callback(model.eval)
             self._tell("on_fit_start")
             while self.epoch < self.max_epochs and not self.should_stop:
-                snapshot = Snapshot(self.model) if self.terminate_on_nan else None
                 try:
                     self._run_epoch()
                 except DivergenceError as error:
-                    if snapshot is None:
+                    if not self.terminate_on_nan:
                         raise
-                    self._end_with(snapshot, error)
+                    self._end_diverged(error)
             self._tell("on_fit_end")
         return self.history
 
@@ -237,7 +254,7 @@ class Trainer:
     def _begin(self, model: Model, data: Any, saved: SavedRun | None, stack: ExitStack) -> None:
         self.epoch = self._train_batch_idx = self._val_batch_idx = 0
         self.should_stop = False
-        self._meter, self._fitting = Meter(), True
+        self._meter, self._fitting, self._under_way = Meter(), True, Epoch()
         stack.callback(setattr, self, "_fitting", False)
         seed = saved.history.seed if saved else self.seed
         seed = draw_seed() if seed is None else seed
@@ -255,14 +272,16 @@ class Trainer:
         if self._ranks is not None:
             self._ranks.agree(model, (self.train_dataloader, self.val_dataloader))
         if saved:
-            self.optim = saved.restore(model)
-            self.epoch, self.train_batch_idx = saved.epochs, saved.steps
+            self.optim = saved.restore(model, self.num_train_batches)
+            self.epoch, self.train_batch_idx, self._under_way = saved.epochs, saved.steps, saved.epoch
         else:
             self.optim = model.configure_optimizers()
             model._remember(data, None if self._prepares() else self.train_dataloader)
         self._prepare_steps()
         if self.checkpoint is not None:
             Path(self.checkpoint).parent.mkdir(parents=True, exist_ok=True)
+            if self.rank == 0:
+                checkpoint.remove_leftovers(self.checkpoint)
         self._bar = self._open_bar()
         if self._bar is not None:
             stack.callback(self._bar.close)
@@ -306,22 +325,25 @@ class Trainer:
         return [(type(thing).__name__, vars(thing)) for thing in things] + [("param_groups", group) for group in groups]
 
     def _run_epoch(self) -> None:
-        self._meter, self._checked, self._first_step = Meter(), 0, self.train_batch_idx
+        epoch = self._under_way  # not from its start where a run is resumed within it
+        self._meter, self._checked, self._first_step = epoch.meter, 0, self.train_batch_idx - epoch.steps
         self._val_seconds = 0.0
+        if self.terminate_on_nan and epoch.snapshot is None:
+            epoch.snapshot = Snapshot(self.model)
         if hasattr(self.train_dataloader, "set_epoch"):
             self.train_dataloader.set_epoch(self.epoch)
         self._tell("on_epoch_start")
-        started = time.perf_counter()
+        self._started = time.perf_counter() - epoch.seconds
         getattr(self.model, "fit_epoch", self.fit_epoch)()
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - self._started
         self._check_loss()
         if self.terminate_on_nan and not are_finite(self.model):
             raise diverged("a weight is not finite", self.train_batch_idx, self.epoch + 1, self._lr())
         self._note(seconds)
         self.epoch += 1
         self._tell("on_epoch_end")
-        if self.checkpoint is not None and self.rank == 0:
-            write_run(self, self.checkpoint)
+        self._under_way = Epoch()
+        self._save()
 
     def _note(self, seconds: float) -> None:
         """Add the epoch to the history."""
@@ -351,7 +373,8 @@ class Trainer:
         """Train on every batch, then validate."""
         self.model.train()
         assert self._training is not None
-        for steps in self._training.epoch(self.train_dataloader, self._unseen_epochs()):
+        done = self.train_batch_idx - self._first_step
+        for steps in self._training.epoch(self.train_dataloader, done, self._unseen_epochs()):
             self.train_batch_idx += steps
             if self.callbacks:
                 self._tell("on_step_end")
@@ -359,6 +382,7 @@ class Trainer:
                 self._check_loss()
             if self._bar is not None:
                 move_bar(self._bar, steps, self, self._meter)
+            self._save_within_epoch(steps)
         if self.train_batch_idx == self._first_step:
             raise ValueError(f"[fit] train_dataloader gave no batch in epoch {self.epoch + 1}: {_MUST_GIVE}")
         self._check_loss()
@@ -368,6 +392,21 @@ class Trainer:
     def _unseen_epochs(self) -> int:
         """How many epochs, this one included, are made before somebody looks at the model."""
         return 1
+
+    def _save(self) -> None:
+        """Write the checkpoint."""
+        if self.checkpoint is not None and self.rank == 0:
+            write_run(self, self.checkpoint, self._under_way)
+
+    def _save_within_epoch(self, latest: int) -> None:
+        """Write the checkpoint where the `latest` steps have crossed a multiple of `checkpoint_every`."""
+        every, made = self.checkpoint_every, self.train_batch_idx
+        if every is None or made // every == (made - latest) // every:
+            return
+        self._check_loss()  # what has diverged is not worth keeping
+        self._under_way.steps = made - self._first_step
+        self._under_way.seconds = time.perf_counter() - self._started
+        self._save()
 
     def _train(self, batch: Batch, examples: int) -> None:
         random.begin_step()
@@ -453,9 +492,10 @@ class Trainer:
                 raise diverged(what, self._first_step + i + 1, self.epoch + 1, self._lr())
         self._checked = len(losses)
 
-    def _end_with(self, snapshot: Snapshot, error: DivergenceError) -> None:
+    def _end_diverged(self, error: DivergenceError) -> None:
         """End training that diverged, with the weights from before this epoch."""
-        snapshot.restore()
+        assert self._under_way.snapshot is not None
+        self._under_way.snapshot.restore()
         self.should_stop = True
         weights = f"of epoch {self.epoch}" if self.epoch else "it began with"
         warnings.warn(f"{error}. Training ends, and the model has the weights {weights}", RuntimeWarning, stacklevel=3)

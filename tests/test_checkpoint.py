@@ -1,6 +1,5 @@
 """Files: whole or not there, and nothing broken goes unnoticed."""
 
-import os
 import random
 import signal
 import subprocess
@@ -64,20 +63,14 @@ def test_every_bit_flip_and_every_truncation_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a"
     checkpoint.write(path, ARRAYS, METADATA)
     whole = path.read_bytes()
-    unnoticed = []
-    for position in range(len(whole)):
-        path.write_bytes(whole[:position] + bytes([whole[position] ^ (1 << position % 8)]) + whole[position + 1 :])
-        try:
-            arrays, metadata = checkpoint.read(path)
-        except ValueError as error:
-            assert str(error).startswith("[load]")  # noqa: PT017
-        else:  # the name under which the checksum stands was hit; the arrays cannot have been
-            if metadata is not None or not equal(arrays, ARRAYS):
-                unnoticed.append(position)
-    assert unnoticed == []
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=r"\[load\]"):
+    flipped = [
+        whole[:position] + bytes([whole[position] ^ (1 << bit)]) + whole[position + 1 :]
+        for position in range(len(whole))
+        for bit in range(8)
+    ]
+    for damaged in flipped + [whole[:length] for length in range(len(whole))]:
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"^\[load\] .*a "):
             checkpoint.read(path)
 
 
@@ -104,45 +97,6 @@ def test_metadata_that_json_cannot_hold_is_an_error_before_anything_is_written(t
     with pytest.raises(TypeError):
         checkpoint.write(tmp_path / "a", ARRAYS, {"model": object()})
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("operation", ["write", "fsync", "replace"])
-def test_when_a_call_fails_the_old_file_is_whole_and_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
-) -> None:
-    path = tmp_path / "a"
-    checkpoint.write(path, ARRAYS, METADATA)
-    before = path.read_bytes()
-
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    if operation == "write":
-        real = open
-        monkeypatch.setattr("builtins.open", lambda *arguments: _Full(real(*arguments)))
-    else:
-        monkeypatch.setattr(os, operation, fail)
-    with pytest.raises(OSError, match="No space left"):
-        checkpoint.write(path, {"x": np.zeros(9)}, METADATA)
-    monkeypatch.undo()
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-class _Full:
-    """A file on a full disk."""
-
-    def __init__(self, file) -> None:
-        self.file = file
-
-    def __enter__(self) -> "_Full":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-    def write(self, _: bytes) -> int:
-        raise OSError(28, "No space left on device")
 
 
 def test_a_link_stays_a_link_and_the_file_has_ordinary_permissions(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixtur
 
 def test_examples_of_the_help_are_understood() -> None:
     examples = re.findall(r"^  fastnn (.*?)  ", cli._EXAMPLES + cli.train.EXAMPLES, re.MULTILINE)
-    assert len(examples) == 14
+    assert len(examples) == 15
     for example in examples:
         cli._parser().parse_args(example.split())
 

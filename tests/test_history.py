@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 import fastnn as fn
@@ -59,6 +60,11 @@ def test_a_dict_with_columns_of_other_length_is_an_error() -> None:
         History.from_dict({**two_epochs().to_dict(), "epochs": 3})
 
 
+def test_a_dict_of_many_epochs_without_a_column_is_an_error() -> None:
+    with pytest.raises(ValueError, match="every column must have 1000000000000 epochs"):
+        History.from_dict({"seed": 0, "epochs": 10**12, "columns": {}, "steps": {}})
+
+
 def test_plot_writes_a_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     two_epochs().plot(tmp_path / "curves.png")
@@ -74,6 +80,18 @@ def test_the_meter_weighs_each_example_once() -> None:
     for value, examples in ((1.0, 64), (2.0, 64), (7.0, 2)):
         meter.add("val_loss", fn.tensor(value), examples)
     assert meter.means() == {"val_loss": (64 + 128 + 14) / 130}
+
+
+def test_a_meter_goes_through_arrays_and_other_arrays_are_refused() -> None:
+    meter = Meter()
+    meter.add("train_loss", 0.5, 64)
+    meter.extend("train_loss", [0.25, 0.125], 2)
+    arrays = meter.to_arrays()
+    other = Meter.from_arrays(arrays)
+    assert (other.values, other.examples) == (meter.values, meter.examples)
+    for bad in (arrays["train_loss"][0], arrays["train_loss"].astype(np.float32), -arrays["train_loss"]):
+        with pytest.raises(ValueError, match=r"^\[Meter\] train_loss "):
+            Meter.from_arrays({"train_loss": bad})
 
 
 def test_the_meter_reads_what_a_tensor_was_when_it_was_logged() -> None:

@@ -1,16 +1,14 @@
 """Checkpoints of runs: an interrupted run that goes on ends with the weights of one that was not."""
 
-import random
-import subprocess
-import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import fastnn as fn
-from fastnn import checkpoint, nn
+from fastnn import checkpoint, nn, trainer
 from fastnn.callbacks import Callback, EarlyStopping
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
@@ -52,20 +50,141 @@ class StopAt(Callback):
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+@pytest.mark.parametrize("every", [None, 1, 4])
 @pytest.mark.parametrize("step", [7, 17, 23])
-def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, optimizer: str, step: int) -> None:
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, optimizer: str, every: int | None, step: int) -> None:
     whole = Net(optimizer)
     expected = fn.Trainer(5, seed=4).fit(whole, data())
 
     path = tmp_path / "runs" / "run"
+    interrupted = fn.Trainer(5, seed=4, checkpoint=path, checkpoint_every=every, callbacks=[StopAt(step)])
     with pytest.raises(KeyboardInterrupt):
-        fn.Trainer(5, seed=4, checkpoint=path, callbacks=[StopAt(step)]).fit(Net(optimizer), data())
+        interrupted.fit(Net(optimizer), data())
     fn.manual_seed(99)
     resumed = Net(optimizer)
     history = fn.Trainer(5, checkpoint=path).fit(resumed, data(), resume=path)
     assert weights(resumed) == weights(whole)
     assert (history.train_loss, history.val_loss, history.lr) == (expected.train_loss, expected.val_loss, expected.lr)
     assert (history.seed, history.epochs) == (4, 5)
+
+
+class Batches(fn.DataModule):
+    """Without fastnn's loader: steps run one by one, and those that are done are read past."""
+
+    def __init__(self) -> None:
+        self.data = data()
+
+    def train_dataloader(self) -> list[tuple[fn.Tensor, ...]]:
+        return list(self.data.train_dataloader())
+
+    def val_dataloader(self) -> fn.DataLoader:
+        return self.data.val_dataloader()
+
+
+@pytest.mark.parametrize("written", [2, 3, 7])
+@pytest.mark.parametrize("source", [data, Batches])
+def test_a_run_goes_on_within_its_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Callable[[], Any], written: int
+) -> None:
+    """From after so many checkpoints, with its steps run natively."""
+    whole = Net("SGD")
+    expected = fn.Trainer(4, seed=4, per_step=True).fit(whole, source())
+    path, write, times = tmp_path / "run", trainer.write_run, 0
+
+    def write_and_end(*arguments: Any) -> None:
+        nonlocal times
+        write(*arguments)
+        times += 1
+        if times == written:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "write_run", write_and_end)
+    settings = {"checkpoint": path, "checkpoint_every": 2, "per_step": True}
+    with pytest.raises(KeyboardInterrupt):
+        fn.Trainer(4, seed=4, **settings).fit(Net("SGD"), source())
+    monkeypatch.undo()
+    resumed, again = Net("SGD"), fn.Trainer(4, **settings)
+    history = again.fit(resumed, source(), resume=path)
+    assert again.execution.startswith(("epoch", "step"))
+    assert weights(resumed) == weights(whole)
+    assert history.steps == expected.steps
+    assert (history.train_loss, history.val_loss, history.lr) == (expected.train_loss, expected.val_loss, expected.lr)
+
+
+def test_a_checkpoint_tells_where_in_its_epoch_a_run_is(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fn.Trainer(4, seed=4, checkpoint=path, checkpoint_every=4, callbacks=[StopAt(11)]).fit(Net("SGD"), data())
+    arrays, metadata = checkpoint.read(path)
+    assert metadata is not None
+    run = metadata["training"]
+    assert (run["epochs"], run["steps"], run["epoch"]["steps"]) == (1, 8, 2)
+    assert arrays["training/epoch/0"][1].tolist() == [8, 8]
+    seconds = fn.Trainer(2, seed=4).fit(Net("SGD"), data(), resume=path).train_seconds[1]
+    assert seconds > run["epoch"]["seconds"] > 0
+
+
+def test_a_run_does_not_go_on_in_a_shorter_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fn.Trainer(2, checkpoint=path, checkpoint_every=1, callbacks=[StopAt(5)]).fit(Net("SGD"), data())
+    fewer = fn.ArrayData(X[:20], Y[:20], batch_size=8)
+    with pytest.raises(ValueError, match=r"^\[fit\] resume = .* has made 4 steps .* 3 batches"):
+        fn.Trainer(2).fit(Net("SGD"), fewer, resume=path)
+
+
+class Exploding(Net):
+    """Its loss is NaN after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__("SGD")
+        self.steps = steps
+
+    def loss(self, y_hat: fn.Tensor, y: fn.Tensor) -> fn.Tensor:
+        return super().loss(y_hat, y) * (1.0 if self.trainer.train_batch_idx < self.steps else float("nan"))
+
+
+def test_what_has_diverged_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(FloatingPointError):
+        fn.Trainer(1, seed=1, checkpoint=tmp_path / "run", checkpoint_every=1).fit(Exploding(2), data())
+    assert all(np.isfinite(array).all() for array in checkpoint.read(tmp_path / "run")[0].values())
+
+
+@pytest.mark.parametrize("epochs", [0, 1], ids=["lazy", "trained"])
+@pytest.mark.filterwarnings("ignore:.*Training ends")
+def test_what_diverges_after_resuming_goes_back_to_before_its_epoch(tmp_path: Path, epochs: int) -> None:
+    path, steps = tmp_path / "run", 6 * epochs + 4
+    whole, resumed = Exploding(steps), Exploding(steps)
+    fn.Trainer(3, seed=1, terminate_on_nan=True).fit(whole, data())
+    stopped = fn.Trainer(
+        3, seed=1, terminate_on_nan=True, checkpoint=path, checkpoint_every=1, callbacks=[StopAt(steps - 1)]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(Exploding(steps), data())
+    fn.Trainer(3, terminate_on_nan=True).fit(resumed, data(), resume=path)
+    assert weights(resumed) == weights(whole)
+
+
+class LoggingMuch(fn.SoftmaxRegression):
+    def training_step(self, batch: Any) -> fn.Tensor:
+        for name in ("z", "a/b"):
+            self.log(name, 0.5)
+        return super().training_step(batch)
+
+
+def test_values_of_a_million_steps_are_no_metadata_and_columns_keep_their_order(tmp_path: Path) -> None:
+    class Long(Callback):
+        def on_epoch_end(self, state: fn.Trainer) -> None:
+            state.history.steps["z"] += range(1_000_000)
+
+    path = tmp_path / "run"
+    first = fn.Trainer(1, seed=1, checkpoint=path, per_step=True, callbacks=[Long()])
+    first.fit(LoggingMuch(2, lr=0.1), data())
+    assert int.from_bytes(path.read_bytes()[:8], "little") < 5000
+    history = fn.Trainer(1).fit(LoggingMuch(2, lr=0.1), data(), resume=path)
+    assert history.steps == first.history.steps
+    assert list(history) == list(first.history)
+    assert history.to_dict() == first.history.to_dict()
 
 
 def test_a_run_can_be_made_longer_and_a_finished_one_stays(tmp_path: Path) -> None:
@@ -139,33 +258,6 @@ def test_what_is_no_run_of_this_trainer_is_an_error_that_leaves_the_model_alone(
     with pytest.raises(ValueError, match=r"net.1.weight is \(8, 4\), not \(9, \?\)"):
         fn.Trainer(2).fit(fn.MLP(2, 9, lr=0.1), data(), resume=tmp_path / "run")
     assert weights(model) == before
-
-
-PROGRAM = """
-import os, sys, numpy as np, fastnn as fn
-rows = np.random.default_rng(0).normal(size=(400, 10)).astype(np.float32)
-data = fn.ArrayData(rows, (rows[:, 0] > 0).astype(np.int64), batch_size=8)
-model = fn.MLP(2, 16, lr=0.05, dropout=0.2)
-path = sys.argv[1]
-fn.Trainer(40, seed=3, checkpoint=path).fit(model, data, resume=path if os.path.exists(path) else None)
-model.save(path + ".done")
-"""
-
-
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path: Path) -> None:
-    """The kills fall anywhere, in the writing of a checkpoint too; which place it is may not matter."""
-    subprocess.run([sys.executable, "-P", "-c", PROGRAM, tmp_path / "whole"], check=True)
-    path, clock = tmp_path / "killed", random.Random(0)
-    for _ in range(6):
-        written = path.stat().st_mtime_ns if path.exists() else 0
-        process = subprocess.Popen([sys.executable, "-P", "-c", PROGRAM, path])
-        while process.poll() is None and not (path.exists() and path.stat().st_mtime_ns > written):
-            time.sleep(0.001)
-        time.sleep(clock.uniform(0, 0.02))
-        process.kill()
-        process.wait()
-    subprocess.run([sys.executable, "-P", "-c", PROGRAM, path], check=True)
-    assert weights(fn.load(f"{path}.done")) == weights(fn.load(tmp_path / "whole.done"))
 
 
 def test_a_refused_run_leaves_the_weights_as_they_were(tmp_path: Path) -> None:

@@ -253,6 +253,8 @@ def test_a_training_step_without_a_loss_and_a_log_of_many_numbers_are_errors() -
         ({"gradient_clip_val": -1}, ValueError, "gradient_clip_val = -1"),
         ({"gradient_clip_val": math.nan}, ValueError, "gradient_clip_val = nan"),
         ({"num_threads": 0}, ValueError, "num_threads = 0"),
+        ({"checkpoint": "run", "checkpoint_every": 0}, ValueError, "checkpoint_every = 0 must be"),
+        ({"checkpoint_every": 9}, ValueError, "checkpoint_every = 9 needs a checkpoint"),
         ({"callbacks": [print]}, TypeError, r"callbacks\[0\] is a builtin_function"),
     ],
 )

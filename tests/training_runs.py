@@ -3,6 +3,7 @@
 import random as python_random
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class Setup:
     trainer: type[fn.Trainer] = fn.Trainer
 
 
-def fit(make: Any, **options: Any) -> Run:
+def fit(make: Any, resume: Path | None = None, **options: Any) -> Run:
     """Trains what `make` sets up, from the same numbers each time; late warnings of the trainer are no error here."""
     fn.manual_seed(5)
     python_random.seed(5)
@@ -57,7 +58,7 @@ def fit(make: Any, **options: Any) -> Run:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"\[fit\] .*, within an epoch", RuntimeWarning)
         try:
-            trainer.fit(setup.model, setup.data)
+            trainer.fit(setup.model, setup.data, resume)
         except BaseException as raised:  # KeyboardInterrupt too
             ended, error = raised, f"{type(raised).__name__}: {raised}"
     parameters = list(setup.model.state_dict().values())

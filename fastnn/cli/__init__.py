@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import fastnn as fn
 
-from . import bench, data, evaluate, export, info, predict, train
+from . import bench, data, evaluate, export, info, predict, train, verify
 
 _EXAMPLES = """examples:
   fastnn train fashion-mnist --epochs 10 --out runs/mlp       weights, history and pictures in runs/mlp
@@ -15,6 +15,7 @@ _EXAMPLES = """examples:
   fastnn evaluate MODEL flowers.csv --target species          loss and accuracy, or squared error and R²
   fastnn export runs/mlp/model.safetensors mlp.onnx           the model for onnxruntime, its preprocessing included
   fastnn bench                                                speed of kernels and training steps on this machine
+  fastnn verify                                               are the lecture's models trained here as published?
   fastnn info                                                 version, instruction set, threads, CUDA, data found
   fastnn data fetch fashion-mnist                             get the data once; FASTNN_OFFLINE=1 forbids the network
 
@@ -58,6 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fastnn {fn.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (train, predict, evaluate, export, bench, info, data):
+    for command in (train, predict, evaluate, export, bench, verify, info, data):
         command.add(commands, common)
     return parser

@@ -109,7 +109,7 @@ def _columns(X: Array, y: Array, dtype: str, names: tuple[str, str]) -> tuple[Co
         raise ValueError(f"[ArrayData] {names[0]} has shape {X.shape}: write {names[0]}.reshape(-1, 1) for one feature")
     stays = X.flags.c_contiguous and X.flags.aligned and X.dtype.isnative and X.dtype in _READ_IN_PLACE
     if not (stays and (X.dtype in (np.uint8, dtype) or _is_mapped(X))):
-        X = np.ascontiguousarray(X, dtype)
+        X = _laid_out(X, dtype)
     return Column(wrap(X), dtype=dtype), Column(wrap(_targets(y, dtype, names[1])))
 
 
@@ -125,7 +125,7 @@ def _is_mapped(array: Array | None) -> bool:
 def _targets(y: Array, dtype: str, name: str) -> Array:
     if y.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what float32 does not reach becomes infinite, and is refused as such
-            targets = np.ascontiguousarray(y, dtype)
+            targets = _laid_out(y, dtype)
         bad = ~np.isfinite(targets)
         if bad.any():
             at = np.unravel_index(int(np.argmax(bad)), y.shape)
@@ -145,7 +145,12 @@ def _targets(y: Array, dtype: str, name: str) -> Array:
     if y.dtype.kind == "i" and y.min() < 0:  # -100 would silently count for nothing
         row = int(np.argmax(y < 0))
         raise ValueError(f"[ArrayData] {name}[{row}] = {y[row]} is not a class index: labels are counted from 0")
-    return np.ascontiguousarray(y, np.int64)
+    return _laid_out(y, "int64")
+
+
+def _laid_out(array: Array, dtype: str) -> Array:
+    """`array` as kernels read it, copied where it lies otherwise; `np.ascontiguousarray` leaves it unaligned."""
+    return np.require(array, dtype, ["C", "A", "E"])
 
 
 def split(y: Array, fraction: float, stratify: bool, seed: int) -> tuple[Array, Array]:

@@ -82,11 +82,18 @@ def test_memory_maps_are_not_copied(tmp_path: Path, dtype: str) -> None:
     np.testing.assert_array_equal(whole(data.train_dataloader())[0], X[data.train.rows])
 
 
+def unaligned(array: np.ndarray) -> np.ndarray:
+    return np.frombuffer(b"\0" + array.tobytes(), np.uint8)[1:].view(array.dtype).reshape(array.shape)
+
+
 @pytest.mark.parametrize(
-    "layout", [np.asfortranarray, lambda a: np.repeat(a, 2, 0)[::2], lambda a: a[::-1][::-1].T.copy().T]
+    "layout", [np.asfortranarray, lambda a: np.repeat(a, 2, 0)[::2], lambda a: a[::-1][::-1].T.copy().T, unaligned]
 )
-def test_layout_of_the_features_does_not_matter(layout: Any) -> None:
-    np.testing.assert_array_equal(whole(ArrayData(layout(X), LABELS).train_dataloader())[0], X)
+@pytest.mark.parametrize("y", [LABELS, X[:, 0]], ids=["labels", "targets"])
+def test_layout_does_not_matter(layout: Any, y: np.ndarray) -> None:
+    features, targets = whole(ArrayData(layout(X), layout(y)).train_dataloader())
+    np.testing.assert_array_equal(features, X)
+    np.testing.assert_array_equal(targets.reshape(-1), y)
 
 
 def test_images_keep_their_axes() -> None:

@@ -10,7 +10,6 @@ import itertools
 import json
 import mmap
 import operator
-import os
 import random
 import re
 import resource
@@ -27,6 +26,7 @@ from kernels.comparing import bits
 from kernels.sampling import Array
 
 from fastnn import _core, kernels
+from faults import environment
 from faults.entries import ENTRIES, Arguments, Entry
 from faults.malformed import Boom, variants
 
@@ -316,8 +316,7 @@ def watched(command: Sequence[str], progress: Path, seconds: float = SECONDS) ->
     """How the process of `command` ended, None for well, and what it printed; it has hung when `progress` stands still
     for so many seconds."""
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
-        process = subprocess.Popen(command, stdout=output, stderr=errors, env=os.environ | paths)
+        process = subprocess.Popen(command, stdout=output, stderr=errors, env=environment())
         status, at, before = None, progress.read_bytes(), b""
         while status is None and at != before:
             try:
