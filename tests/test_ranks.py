@@ -83,7 +83,7 @@ def test_what_ends_a_rank_ends_all(tmp_path: Path, what: str, says: str) -> None
     result = launch(2, what, tmp_path)
     assert result.returncode != 0
     assert says in result.stderr
-    assert time.monotonic() - started < 10 + 5  # to start
+    assert time.monotonic() - started < 60  # a start under load included; without an end it would be 300
 
 
 @needs_launcher
