@@ -20,8 +20,12 @@ def interrupted(seconds: float = 0.1) -> Iterator[threading.Event]:
             time.sleep(seconds)
             os.kill(os.getpid(), signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        yield begun
-    thread.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            yield begun
+        thread.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
