@@ -1,4 +1,4 @@
-"""`python -m benchmarks kernels`, `train`, `process` or `many`; see README.md."""
+"""`python -m benchmarks kernels`, `train`, `process` or `many`; see README.md. `fastnn bench train` is the second."""
 
 import argparse
 import sys
@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import ROOT, Contender, Failed, Row, Task, measure, open_workers, ratio
-from benchmarks.machine import Limit, Probe, commit, cores, limits, machine, versions
-from benchmarks.report import Results, draw_rates, render, save, summarise
+from .harness import ROOT, Contender, Failed, Row, Task, measure, open_workers, ratio
+from .machine import Limit, Probe, commit, cores, limits, machine, versions
+from .report import Results, draw_rates, render, save, summarise
 
 BASE = "fastnn"
 AGAINST = {
@@ -30,6 +30,7 @@ ROUNDS = {"many": 4}
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Measures what `arguments` ask for, prints the table and keeps it where asked."""
     options = parse(arguments)
     names = [BASE, *(name for name in options.against if name != BASE)]
     runs = {"kernels": run_kernels, "train": run_train, "process": run_process, "many": run_many}
@@ -40,8 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    from benchmarks.kernels import SHAPES
-    from benchmarks.train import WORKLOADS
+    from .kernels import SHAPES
+    from .train import WORKLOADS
 
     def words(text: str) -> list[str]:
         return text.split(",")
@@ -78,7 +79,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def run_kernels(options: argparse.Namespace, names: list[str]) -> Results:
-    from benchmarks.kernels import make_cases, make_squares
+    from .kernels import make_cases, make_squares
 
     if options.plot is None:
         return run_tasks(options, names, make_cases(tuple(options.shapes)))
@@ -88,7 +89,7 @@ def run_kernels(options: argparse.Namespace, names: list[str]) -> Results:
 
 
 def run_train(options: argparse.Namespace, names: list[str]) -> Results:
-    from benchmarks.train import WORKLOADS, make_problem
+    from .train import WORKLOADS, make_problem
 
     tasks = [lambda name=name: make_problem(WORKLOADS[name]) for name in options.workloads]
     return run_tasks(options, names, tasks)
@@ -124,7 +125,7 @@ def contenders(names: list[str], threads: list[int]) -> Iterator[tuple[list[Cont
 
 
 def run_process(options: argparse.Namespace, names: list[str]) -> Results:
-    from benchmarks.process import Command, beyond, imports, installed_megabytes, softmax_regression
+    from .process import Command, beyond, imports, installed_megabytes, softmax_regression
 
     commands: list[Contender] = [Command(name, cores()) for name in names]
     with tempfile.TemporaryDirectory(prefix="fastnn-benchmarks-") as folder:
@@ -142,8 +143,8 @@ def run_process(options: argparse.Namespace, names: list[str]) -> Results:
 
 
 def run_many(options: argparse.Namespace, names: list[str]) -> Results:
-    from benchmarks.many import AllGroups, TwoFits, groups, sweep
-    from benchmarks.train import WORKLOADS, make_problem
+    from .many import AllGroups, TwoFits, groups, sweep
+    from .train import WORKLOADS, make_problem
 
     with ExitStack() as stack:
         workers, left_out = open_workers(names, [cores()])

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from benchmarks.peers import Array
+    from .peers import Array
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = __package__  # "benchmarks" in a checkout, "fastnn.benchmarks" where it is installed
 LIMIT = "limit"
 
 SETTLE = 0.05
@@ -130,7 +131,7 @@ class Worker:
     def __init__(self, name: str, threads: int) -> None:
         self.name, self.threads = name, threads
         self._process = subprocess.Popen(
-            python_command(f"from benchmarks.worker import main; main({name!r}, {threads})"),
+            python_command(f"from {PACKAGE}.worker import main; main({name!r}, {threads})"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | library_environment(threads),
@@ -176,8 +177,11 @@ class Worker:
 
 
 def python_command(code: str) -> list[str]:
-    """A Python that finds `benchmarks`, but an installed fastnn before the one in the tree, which is not compiled."""
-    return [sys.executable, "-P", "-c", f"import sys; sys.path.append({str(ROOT)!r}); {code}"]
+    """A Python that finds this package; in a checkout an installed fastnn comes before the one there, which is not
+    compiled.
+    """
+    path = f"import sys; sys.path.append({str(ROOT)!r}); " if PACKAGE == "benchmarks" else ""
+    return [sys.executable, "-P", "-c", path + code]
 
 
 def library_environment(threads: int) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 if TYPE_CHECKING:
-    from benchmarks.peers import Array, Peer
+    from .peers import Array, Peer
 
 # batch x inputs x outputs: a hidden layer, two large squares, the ten columns of a classifier, small ones.
 SHAPES = (
@@ -52,7 +52,7 @@ class Case:
 
     def disagreement(self, result: "tuple[Array, ...]") -> str | None:
         """What is wrong beyond rounding, against NumPy in float64."""
-        from benchmarks.peers.numpy_ import Numpy
+        from .peers.numpy_ import Numpy
 
         wide = tuple(a.astype(np.float64) if a.dtype == np.float32 else a for a in self.arrays)
         expected = Numpy(1).kernel(self.kernel, wide, self.scalars)()

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import LIMIT, ROOT, Failed, Task
-from benchmarks.peers import PACKAGES
+from .harness import LIMIT, ROOT, Failed, Task
+from .peers import PACKAGES
 
 LARGE = 1 << 28
 """Bytes that a copy moves when the bandwidth of main memory is asked for: far beyond any cache."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from benchmarks.train import WORKLOADS, Problem, Workload, beyond_rounding, make_problem
+from .train import WORKLOADS, Problem, Workload, beyond_rounding, make_problem
 
 if TYPE_CHECKING:
-    from benchmarks.peers import Array, Peer
+    from .peers import Array, Peer
 
 SEED = 0
 CHECKED = 3
@@ -71,7 +71,7 @@ class Many:
 
     @cached_property
     def expected(self) -> "Array":
-        from benchmarks.peers.numpy_ import NumpyTraining
+        from .peers.numpy_ import NumpyTraining
 
         losses = []
         for problem, orders in map(self.model, self._checked):

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from benchmarks.harness import Failed, Row, library_environment, python_command, quartiles
-from benchmarks.peers.numpy_ import NumpyTraining
-from benchmarks.train import WORKLOADS, Problem, beyond_rounding, make_problem
+from .harness import PACKAGE, Failed, Row, library_environment, python_command, quartiles
+from .peers.numpy_ import NumpyTraining
+from .train import WORKLOADS, Problem, beyond_rounding, make_problem
 
 if TYPE_CHECKING:
-    from benchmarks.peers import Array
+    from .peers import Array
 
 EPOCHS = 10
 MODULES = {"sklearn": "sklearn.neural_network"}
@@ -93,7 +93,7 @@ def softmax_regression(names: list[str], threads: int, folder: Path, problem: Pr
         return beyond_rounding(np.array(loss), losses.mean(), terms)
 
     codes = {
-        name: f"from benchmarks.worker import train_file; train_file({name!r}, {threads}, {str(path)!r}, {EPOCHS})"
+        name: f"from {PACKAGE}.worker import train_file; train_file({name!r}, {threads}, {str(path)!r}, {EPOCHS})"
         for name in names
     }
     return Run(f"softmax regression, {EPOCHS} epochs, {problem.source}", codes, check)

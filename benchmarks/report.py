@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import LIMIT, Quartiles, Row, best, ratio, share_of_limit
+from .harness import LIMIT, Quartiles, Row, best, ratio, share_of_limit
 
 Results = dict[str, Any]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.machine import commit, machine, versions
+from .machine import commit, machine, versions
 
 WORKLOADS = {
     "softmax 784-10, batch 1024": ([], 1024, 40),

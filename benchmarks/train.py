@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 if TYPE_CHECKING:
-    from benchmarks.peers import Array, Peer
+    from .peers import Array, Peer
 
 EPOCHS = 2
 """Orders that a contender goes through in turn."""
@@ -113,7 +113,7 @@ class Problem:
 
     @cached_property
     def expected(self) -> "Array":
-        from benchmarks.peers.numpy_ import NumpyTraining
+        from .peers.numpy_ import NumpyTraining
 
         return NumpyTraining(self, "float64").epoch(self.checked())
 

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmarks.kernels import Case
-    from benchmarks.train import Problem
+    from .kernels import Case
+    from .train import Problem
 
 
 class Server:
     def __init__(self, name: str, threads: int) -> None:
-        from benchmarks.peers import open_peer
+        from .peers import open_peer
 
         self.peer = open_peer(name, threads)
         self.call: Callable[[], Any] = lambda: None
@@ -67,7 +67,7 @@ def main(name: str, threads: int) -> None:
 
 def train_file(name: str, threads: int, path: str, epochs: int) -> None:
     """A whole process: reads a problem from a file, trains for some epochs, prints the mean loss of the last one."""
-    from benchmarks.peers import open_peer
+    from .peers import open_peer
 
     training_peer = open_peer(name, threads)
     with open(path, "rb") as file:

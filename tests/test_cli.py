@@ -239,10 +239,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_bench_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bench", "--against", "numpy", "--shapes", "6-5-4@3", "6-4@3"]) == 0
+    assert cli.main(["bench", "kernels", "--against", "numpy", "--shapes", "6-5-4@3", "6-4@3"]) == 0
     printed = capsys.readouterr().out
     for part in ("one call of a kernel", "numpy us", "x W^T 3x6x5", "dY^T x 3x5x4", "gather", "cross_entropy",
-                 "sgd_update", "panels in 1x1 items", "one training step", "step 6-5-4@3", "step 6-4@3"):  # fmt: skip
+                 "sgd_update", "panels in 1x1 items"):  # fmt: skip
         assert printed.count(part) >= 1
     assert printed.count("cross_entropy 3x4") == 1  # of equal cases one is enough
 
@@ -276,22 +276,27 @@ def test_bench_times_the_same_kernels_of_every_library(library: str) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(("what", "kinds"), [("kernels", {"kernel"}), ("train", {"training"})])
-def test_bench_prints_json(capsys: pytest.CaptureFixture[str], what: str, kinds: set[str]) -> None:
-    assert cli.main(["bench", what, "--json", "--threads", "1", "--against", "numpy", "--shapes", "6-5-4@3"]) == 0
+def test_bench_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "kernels", "--json", "--threads", "1", "--against", "numpy", "--shapes", "6-5-4@3"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["machine"]["threads"] == 1
-    assert {result["kind"] for result in printed["results"]} == kinds
     assert all(result["seconds"] > 0 and result["peers"]["numpy"] > 0 for result in printed["results"])
-    if what == "train":  # forward 2 products, weights 2, inputs 1
-        assert printed["results"][0]["flops"] == 2 * 3 * (2 * 6 * 5 + 3 * 5 * 4)
+
+
+def test_bench_measures_training_steps_beside_peers(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    options = ["--workloads", "W1", "--against", "numpy", "--rounds", "1", "--threads", "1"]
+    assert cli.main(["bench", "train", *options, "--json", str(tmp_path / "train.json")]) == 0
+    assert re.search(r"\| W1 linear 2-1, batch 32 \| .* \| \*\*\d", capsys.readouterr().out)
+    row = json.loads((tmp_path / "train.json").read_text())["rows"][0]
+    assert sorted(row["seconds"]) in (["fastnn/1", "limit/1", "numpy/1"], ["fastnn/1", "numpy/1"])
+    assert all(seconds > 0 for measured in row["seconds"].values() for seconds in measured)
 
 
 @pytest.mark.parametrize(
     "shape", ["", "784", "784-10", "784@5", "784-10@0", "0-10@5", "784-x@5", "784--10@5", "5-4@-1", "5x4", "5x0x4"]
 )
 def test_bench_refuses_what_is_no_shape(capsys: pytest.CaptureFixture[str], shape: str) -> None:
-    assert cli.main(["bench", "--shapes", shape]) == 2
+    assert cli.main(["bench", "kernels", "--shapes", shape]) == 2
     assert f"fastnn: --shapes: {shape!r} is no shape" in capsys.readouterr().err
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from benchmarks.many import Many
-    from benchmarks.train import Problem
+    from ..many import Many
+    from ..train import Problem
 
 Array = NDArray[Any]
 Kernel = Callable[[], tuple[Any, ...]]
@@ -64,7 +64,7 @@ class Peer:
 
 def open_peer(name: str, threads: int) -> Peer:
     module, attribute = PEERS[name].split(":")
-    peer: Peer = getattr(importlib.import_module(f"benchmarks.peers.{module}"), attribute)(threads)
+    peer: Peer = getattr(importlib.import_module(f".{module}", __package__), attribute)(threads)
     return peer
 
 

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from benchmarks.many import SEED, Many
-from benchmarks.peers import Array, Kernel, Peer, bench_kernel
-from benchmarks.train import Problem
 from fastnn import nn, optim
 from fastnn.data import ArrayDataset, Column
 from fastnn.record import Engine, Plan, log, record
+
+from ..many import SEED, Many
+from ..train import Problem
+from . import Array, Kernel, Peer, bench_kernel
 
 
 class Fastnn(Peer):

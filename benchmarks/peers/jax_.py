@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.many import Many
-from benchmarks.peers import Array, Peer, Unsupported
-from benchmarks.train import Problem
+from ..many import Many
+from ..train import Problem
+from . import Array, Peer, Unsupported
 
 Layers = list[tuple[jax.Array, jax.Array]]
 

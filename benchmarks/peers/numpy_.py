@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import Array, Kernel, Peer, bench_kernel, unit_floats
-from benchmarks.train import Problem
+from ..train import Problem
+from . import Array, Kernel, Peer, bench_kernel, unit_floats
 
 
 class Numpy(Peer):

@@ -8,9 +8,9 @@ import numpy as np
 from joblib import Parallel, delayed, parallel_config
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from benchmarks.many import Many
-from benchmarks.peers import Array, Peer, unit_floats
-from benchmarks.train import Problem
+from ..many import Many
+from ..train import Problem
+from . import Array, Peer, unit_floats
 
 
 class Sklearn(Peer):

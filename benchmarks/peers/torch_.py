@@ -6,9 +6,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.many import Many
-from benchmarks.peers import Array, Kernel, Peer, bench_kernel, unit_floats
-from benchmarks.train import Problem
+from ..many import Many
+from ..train import Problem
+from . import Array, Kernel, Peer, bench_kernel, unit_floats
 
 
 class Torch(Peer):

@@ -1,10 +1,9 @@
-"""`fastnn bench`: speed of kernels and of training steps on this machine, beside other libraries doing the same.
+"""`fastnn bench kernels`: speed of kernels on this machine, beside other libraries doing the same.
 
 For orientation, in one process. Comparisons that bear quoting, each library in a process of its own and its results
 checked, are made in benchmarks/.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,9 @@ from typing import Any
 
 import numpy as np
 
-import fastnn as fn
 from fastnn import kernels
 from fastnn.dispatch import Array
 
-from .numpy_ import cross_entropy
 from .peers import Kernel, kernels_of
 
 SHAPES = ("784-10@256", "784-256-10@256", "784-256-10@32", "784-512-512-10@128", "64-64-64-10@64")
@@ -29,7 +26,7 @@ SETTLE = 0.03
 """Seconds before a block, in which the threads of the library before stop spinning."""
 
 ROUNDS = 5
-"""Blocks, or epochs, of which the best counts: whatever else the machine does only adds to them."""
+"""Blocks of which the best counts: whatever else the machine does only adds to them."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds of one call (a kernel) or one step (training), and the floating-point operations of its products."""
+    """Seconds of one call of a kernel, and the floating-point operations of its products."""
 
-    kind: str
     name: str
     flops: int
     seconds: float
@@ -141,7 +137,7 @@ def bench_kernels(shapes: Sequence[Shape], against: Sequence[str]) -> Iterator[R
         if case.name not in done:
             done.add(case.name)
             seconds = _compare({library: case.start(library) for library in ("fastnn", *against)})
-            yield Result("kernel", case.name, case.flops, seconds.pop("fastnn"), seconds, case.way)
+            yield Result(case.name, case.flops, seconds.pop("fastnn"), seconds, case.way)
 
 
 def _layer(batch: int, i: int, o: int) -> Iterator[Case]:
@@ -166,58 +162,6 @@ def _ends(batch: int, inputs: int, classes: int) -> Iterator[Case]:
 
 def _normal(*size: int) -> Array:
     return np.random.default_rng(0).standard_normal(size, np.float32)
-
-
-def bench_training(shapes: Sequence[Shape], against: Sequence[str]) -> Iterator[Result]:
-    """Steps of an MLP (softmax regression without hidden layers) on shuffled batches, gathered, with SGD."""
-    for shape in shapes:
-        inputs, classes = shape.widths[0], shape.widths[-1]
-        rng = np.random.default_rng(0)
-        rows = shape.batch * max(8, min(256, 16384 // shape.batch))
-        X, y = rng.standard_normal((rows, inputs), np.float32), rng.integers(0, classes, rows)
-        forward = sum(2 * shape.batch * i * o for i, o in pairwise(shape.widths))
-        flops = 3 * forward - 2 * shape.batch * inputs * shape.widths[1]  # no gradient of the inputs is needed
-        seconds = _fastnn_step(shape, X, y)
-        peers = {"numpy": _numpy_step(shape, X, y)} if "numpy" in against else {}
-        yield Result("training", f"step {shape}", flops, seconds, peers)
-
-
-def _fastnn_step(shape: Shape, X: Array, y: Array) -> float:
-    hiddens, classes = list(shape.widths[1:-1]), shape.widths[-1]
-    model = fn.MLP(classes, hiddens, lr=0.01) if hiddens else fn.SoftmaxRegression(classes, lr=0.01)
-    data = fn.ArrayData(X, y, batch_size=shape.batch)
-    history = fn.Trainer(max_epochs=1 + ROUNDS, progress=False, seed=0).fit(model, data)
-    return min(history["train_seconds"][1:]) / (len(X) // shape.batch)
-
-
-def _numpy_step(shape: Shape, X: Array, y: Array) -> float:
-    rng = np.random.default_rng(0)
-    layers = [
-        (rng.standard_normal((o, i), np.float32) / np.float32(math.sqrt(i)), np.zeros(o, np.float32))
-        for i, o in pairwise(shape.widths)
-    ]
-    lr = np.float32(0.01)
-
-    def epoch() -> None:
-        order = rng.permutation(len(X))
-        for start in range(0, len(X), shape.batch):
-            rows = order[start : start + shape.batch]
-            activations = [X[rows]]
-            for weight, bias in layers:
-                h = activations[-1] @ weight.T + bias
-                activations.append(h if weight is layers[-1][0] else np.maximum(h, 0))
-            grad = np.empty_like(activations[-1])
-            cross_entropy(activations[-1], y[rows], grad, np.arange(shape.batch))
-            for depth in reversed(range(len(layers))):
-                weight, bias = layers[depth]
-                weight_grad, bias_grad = grad.T @ activations[depth], grad.sum(0)
-                if depth:
-                    grad = (grad @ weight) * (activations[depth] > 0)
-                weight -= lr * weight_grad
-                bias -= lr * bias_grad
-
-    epoch()
-    return min(_block(epoch) for _ in range(ROUNDS)) / (len(X) // shape.batch)
 
 
 def _compare(calls: dict[str, Kernel]) -> dict[str, float]:
