@@ -18,15 +18,21 @@ from faults.entries import ENTRIES, Entry
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-def test_resident_memory_does_not_grow() -> None:
-    assert memory.growth(10_000, 1_000, every=101) <= memory.GROWTH
+def test_memory_does_not_grow() -> None:
+    """Fewer blocks than a hundredth of the calls. Of resident memory, arenas that Python fills only in part come and go
+    in steps of a megabyte, which so few calls cannot tell from growth."""
+    grown, blocks = memory.growth(10_000, 1_000, every=101)
+    assert blocks < 100
+    assert grown < 4 * memory.GROWTH
 
 
 def test_growth_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Any] = []
     leaking = [lambda: kept.append(np.ones(2000))]
     monkeypatch.setattr(memory, "_calls", lambda every: (leaking, leaking))
-    assert memory.growth(1000, 100) > memory.GROWTH
+    grown, blocks = memory.growth(1000, 100)
+    assert grown > 4 * memory.GROWTH
+    assert blocks > 1000
 
 
 @pytest.mark.skipif(
@@ -111,7 +117,7 @@ MODELS = [
 def test_training_on_a_mapped_data_set_needs_no_more_memory_than_is_stated(tmp_path: Path, model: str) -> None:
     """Larger than what the process may take: a limit is set, and the formula is the one of docs/reliability.md."""
     page = (Path(__file__).parents[1] / "docs" / "reliability.md").read_text()
-    (bound,) = [line.strip() for line in page.splitlines() if line.startswith("    16 ")]
+    (bound,) = [line.strip() for line in page.splitlines() if line.startswith("    2**25 ")]
     data = tmp_path / "images"
     with open(data, "wb") as file:
         file.truncate(300_000 * 784)
