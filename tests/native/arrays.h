@@ -22,13 +22,12 @@ inline int64_t count(const Shape& shape) {
 
 // Contiguous memory and a view of it.
 struct Array {
-  std::vector<double> memory;
+  std::vector<std::byte> memory;
   View view{};
 
   Array() = default;
-  Array(DType dtype, const Shape& shape) : memory(static_cast<size_t>(count(shape) * item_size(dtype) / 8 + 1)) {
-    view = contiguous_view(reinterpret_cast<std::byte*>(memory.data()), dtype, static_cast<int>(shape.size()),
-                           shape.data());
+  Array(DType dtype, const Shape& shape) : memory(static_cast<size_t>(count(shape) * item_size(dtype)) + 1) {
+    view = contiguous_view(memory.data(), dtype, static_cast<int>(shape.size()), shape.data());
   }
   Array(Array&&) = default;
   Array& operator=(Array&&) = default;
