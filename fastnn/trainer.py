@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from . import _core, checkpoint, dispatch, nn, random
+from . import checkpoint, dispatch, nn, random, settings
 from . import functional as F
 from .autograd import no_grad
 from .callbacks import Callback
@@ -97,38 +97,14 @@ class Trainer:
         strategy: str | None = None,
         shards: int | None = None,
     ) -> None:
-        if device == "cuda":
-            raise ValueError(f"[Trainer] device = 'cuda': CUDA is {_core.config()['cuda']}; use 'cpu' or 'auto'")
-        if device not in ("cpu", "auto"):
-            raise ValueError(f"[Trainer] device = {device!r} must be 'cpu' or 'auto'")
-        for name, value, least in (
-            ("max_epochs", max_epochs, 0),
-            ("num_threads", 1 if num_threads is None else num_threads, 1),
-            ("checkpoint_every", 1 if checkpoint_every is None else checkpoint_every, 1),
-        ):
-            if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-                raise ValueError(f"[Trainer] {name} = {value!r} must be an integer of at least {least}")
-        if seed is not None:
-            random.check_seed("Trainer", seed)
-        if not 0 <= gradient_clip_val < math.inf:
-            raise ValueError(f"[Trainer] gradient_clip_val = {gradient_clip_val} must be a finite number of at least 0")
-        if checkpoint_every is not None and checkpoint is None:
-            raise ValueError(f"[Trainer] checkpoint_every = {checkpoint_every} needs a checkpoint: name its file")
-        if verify not in (None, "every_step"):
-            raise ValueError(f"[Trainer] verify = {verify!r} must be None or 'every_step'")
-        if strategy not in (None, "mpi"):
-            raise ValueError(f"[Trainer] strategy = {strategy!r} must be None or 'mpi'")
-        if shards is not None and strategy is None:
-            raise ValueError(f"[Trainer] shards = {shards} needs strategy='mpi'")
-        for i, callback in enumerate(callbacks):
-            if not isinstance(callback, Callback):
-                raise TypeError(f"[Trainer] callbacks[{i}] is a {type(callback).__name__}: derive it from Callback")
         self.max_epochs, self.gradient_clip_val = max_epochs, gradient_clip_val
-        self.device, self.num_threads, self.progress = "cpu", num_threads, progress
+        self.device, self.num_threads, self.progress = device, num_threads, progress
         self.callbacks, self.seed, self.per_step = tuple(callbacks), seed, per_step
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         self.replay, self.verify, self.terminate_on_nan = replay, verify, terminate_on_nan
         self.strategy, self.shards = strategy, shards
+        settings.check(self)
+        self.device = "cpu"  # the only one there is
         self._ranks: Ranks | None = None
         self._collects = False
         self.history = History()

@@ -14,8 +14,8 @@ ELSEWHERE = {  # pages whose examples another test runs
     "shell.md": "test_shell_docs.py",
     "sklearn.md": "integrations/test_sklearn_docs.py",
 }
-WITH_OUTPUT = ["pictures.md"]
-PROGRAMS = ["../README.md", "index.md", "lecture.md"]
+WITH_OUTPUT = ["many.md", "pictures.md"]
+PROGRAMS = ["../README.md", "index.md", "lecture.md", "scaling.md"]
 
 
 def blocks(page: str) -> list[str]:

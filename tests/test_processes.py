@@ -17,7 +17,7 @@ import pytest
 from faults import processes
 
 import fastnn as fn
-from fastnn import trainer
+from fastnn import claims
 from fastnn.record import Engine
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="for systems with fork and signals")
@@ -60,13 +60,13 @@ def test_a_fork_waits_for_a_thread_that_registers_a_model() -> None:
     held = threading.Event()
 
     def hold() -> None:
-        with trainer._busy_lock:
+        with claims._busy_lock:
             held.set()
             time.sleep(0.05)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait()
+    assert held.wait(10)
     child = processes._forked(lambda: processes.trained(epochs=1) != "")
     thread.join()
     report = processes.Report(1)

@@ -33,7 +33,7 @@ ROWS = [
     {"data", "utils"},
     {"models", "description", "checkpoint", "loading", "least_squares", "metrics", "summary", "tabular"},
     {"all_reduce", "ranks", "claims"},
-    {"history", "callbacks", "divergence", "execution", "progress", "resume", "snapshot", "trainer"},
+    {"history", "callbacks", "divergence", "execution", "progress", "resume", "settings", "snapshot", "trainer"},
     {"structure", "workers", "results", "sweep", "groups"},
     {"__init__"},
     {"integrations"},
