@@ -122,6 +122,6 @@ def test_training_on_a_mapped_data_set_needs_no_more_memory_than_is_stated(tmp_p
     with open(data, "wb") as file:
         file.truncate(300_000 * 784)
     program = TRAINING.format(model=model, bound=bound)
-    run = subprocess.run([sys.executable, "-c", program, data], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-P", "-c", program, data], capture_output=True, text=True)
     assert run.stderr == ""
     assert run.stdout == "epoch: steps run natively, shuffling and gathering included True\n"

@@ -26,7 +26,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 def in_a_process(tmp_path: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-P", "-c", program],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -116,7 +116,9 @@ def test_a_process_that_is_asked_to_end_ends(tmp_path: Path) -> None:
         "import fastnn as fn; fn.Trainer(10**9, progress=False).fit(fn.MLP(10, 256, lr=0.1), processes.data())"
     )
     paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=os.environ | paths) as process:
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", program], stdout=subprocess.PIPE, env=os.environ | paths
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
         time.sleep(0.3)

@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from faults import environment
+
 RUNS = Path(__file__).parents[1] / "mpi_runs.py"
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
 LIMIT = 10.0  # seconds from the death of a rank to the end of all
@@ -23,9 +25,8 @@ LIMIT = 10.0  # seconds from the death of a rank to the end of all
 
 def start(folder: Path, ranks: int) -> subprocess.Popen[str]:
     command = [MPIEXEC, "-n", str(ranks), sys.executable, "-P", RUNS, "long", folder]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(RUNS.parent), os.environ.get("PYTHONPATH", "")])}
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, bufsize=1
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), bufsize=1
     )
 
 
