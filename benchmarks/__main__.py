@@ -47,6 +47,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     def words(text: str) -> list[str]:
         return text.split(",")
 
+    def workloads(text: str) -> list[str]:
+        if unknown := [word for word in words(text) if word not in WORKLOADS]:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: none of {', '.join(WORKLOADS)}")
+        return words(text)
+
     def counts(text: str) -> list[int]:
         return [int(word) for word in words(text)]
 
@@ -74,7 +79,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                 help="instead, measure square products and draw their rate over the side",
             )
         if what == "train":
-            command.add_argument("--workloads", type=words, default=list(WORKLOADS), help="(default: all)")
+            command.add_argument("--workloads", type=workloads, default=list(WORKLOADS), help="(default: all)")
     return parser.parse_args(arguments)
 
 

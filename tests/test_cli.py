@@ -292,6 +292,12 @@ def test_bench_measures_training_steps_beside_peers(capsys: pytest.CaptureFixtur
     assert all(seconds > 0 for measured in row["seconds"].values() for seconds in measured)
 
 
+def test_bench_names_workloads_that_are_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["bench", "train", "--workloads", "W1,W9"])
+    assert "W9: none of W1, W2, W3, W4, W5, W6, W7" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "shape", ["", "784", "784-10", "784@5", "784-10@0", "0-10@5", "784-x@5", "784--10@5", "5-4@-1", "5x4", "5x0x4"]
 )
