@@ -201,7 +201,7 @@ class PlotHistory(Callback):
             self._write(state)
 
     def _write(self, state: "Trainer") -> None:
-        if self.path is None:
+        if self.path is None or state.rank > 0:
             return
         picture, ending = BytesIO(), Path(self.path).suffix[1:]
         state.history.plot().savefig(picture, dpi=150, format=ending or None)

@@ -1,7 +1,5 @@
 """History: what a training run measured, epoch by epoch."""
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -75,11 +73,8 @@ class History(Mapping[str, list[float]]):
         >>> path.read_text().split()
         ['epoch,train_loss', '1,0.5']
         """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["epoch", *self._columns])
-        writer.writerows([i + 1, *values] for i, values in enumerate(zip(*self._columns.values(), strict=True)))
-        checkpoint.atomic_write(path, text.getvalue().encode())
+        rows = ([i + 1, *values] for i, values in enumerate(zip(*self._columns.values(), strict=True)))
+        checkpoint.atomic_write(path, tabular.csv(["epoch", *self._columns], rows).encode())
 
     def plot(self, path: checkpoint.Path | None = None) -> Any:
         """Figure of losses and accuracy over the epochs (matplotlib), also written to `path` where given."""

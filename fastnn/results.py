@@ -1,11 +1,9 @@
 """Tables of what was trained: sequences of rows, with a text, a CSV file and a frame of their plain columns."""
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar, overload
 
-from . import checkpoint
+from . import checkpoint, tabular
 
 Row = TypeVar("Row")
 _SHOWN = 20
@@ -37,11 +35,8 @@ class Table(Sequence[Row], Generic[Row]):
 
     def to_csv(self, path: checkpoint.Path) -> None:
         """Write a line of names and a line per row; the file appears whole or not at all. Raises OSError."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(zip(*self.columns.values(), strict=True))
-        checkpoint.atomic_write(path, text.getvalue().encode())
+        columns = self.columns
+        checkpoint.atomic_write(path, tabular.csv(columns, zip(*columns.values(), strict=True)).encode())
 
     def to_frame(self) -> Any:
         """The columns as a pandas DataFrame; ModuleNotFoundError without pandas."""
@@ -52,8 +47,7 @@ class Table(Sequence[Row], Generic[Row]):
     def __repr__(self) -> str:
         columns = {name: values[:_SHOWN] for name, values in self.columns.items()}
         lines = [list(columns), *map(list, zip(*(map(_text, values) for values in columns.values()), strict=True))]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        table = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+        table = [line.rstrip() for line in tabular.text(lines, ">" * len(columns))]
         return "\n".join([*table, *([f"... {len(self)} rows"] if len(self) > _SHOWN else [])])
 
 

@@ -1,7 +1,9 @@
-"""Tables as objects show them: aligned text, and HTML for notebooks."""
+"""Tables: aligned text, HTML for notebooks, and CSV."""
 
-from collections.abc import Sequence
-from html import escape
+import csv as csv_module
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 Rows = Sequence[Sequence[str]]  # the first has the names of the columns
 
@@ -33,11 +35,25 @@ def html(caption: str, rows: Rows, sides: str) -> str:
     >>> html("Sizes", [("size",), ("<1",)], ">")[:60]
     '<table><caption>Sizes</caption><tr><th style="text-align:rig'
     """
+    from html import escape  # only now: few programs run in a notebook
+
+    def cell(tag: str, text: str, side: str) -> str:
+        return f'<{tag} style="text-align:{"left" if side == "<" else "right"}">{escape(text)}</{tag}>'
+
     names, *body = rows
     tables = [("th", names), *(("td", row) for row in body)]
-    lines = ["".join(_cell(tag, *cell) for cell in zip(row, sides, strict=True)) for tag, row in tables]
+    lines = ["".join(cell(tag, *pair) for pair in zip(row, sides, strict=True)) for tag, row in tables]
     return f"<table><caption>{escape(caption)}</caption>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
-def _cell(tag: str, text: str, side: str) -> str:
-    return f'<{tag} style="text-align:{"left" if side == "<" else "right"}">{escape(text)}</{tag}>'
+def csv(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """The text of a CSV file: a line of names and a line per row.
+
+    >>> csv(["epoch", "loss"], [(1, 0.5)])
+    'epoch,loss\\n1,0.5\\n'
+    """
+    text = io.StringIO()
+    writer = csv_module.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    return text.getvalue()

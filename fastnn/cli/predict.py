@@ -1,10 +1,9 @@
 """`fastnn predict`: what a model says of the rows of a file."""
 
 import argparse
-import csv
-import io
 from pathlib import Path
 
+from fastnn import tabular
 from fastnn.checkpoint import atomic_write
 from fastnn.data import read_table
 from fastnn.data.labels import text_labels
@@ -35,12 +34,9 @@ def _run(options: argparse.Namespace) -> None:
     columns = {schema.target: text_labels(predicted, classes) if model.classifies else predicted}
     if options.proba:
         columns |= dict(zip((f"P({name})" for name in classes), model.predict_proba(table).T, strict=True))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
+    text = tabular.csv(columns, zip(*columns.values(), strict=True))
     if options.out is None:
-        print(text.getvalue(), end="")
+        print(text, end="")
     else:
-        atomic_write(options.out, text.getvalue().encode())
+        atomic_write(options.out, text.encode())
         print(f"written: {options.out}, {len(predicted)} rows")

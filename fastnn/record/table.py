@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnn import kernels
 from fastnn.dispatch import Array
 
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ def flops_of(step: "Step") -> int:
 
 def way_of(step: "Step") -> str:
     """What a product has chosen for its shape: see `fastnn.kernels.explain_product`; empty for other kernels."""
+    from fastnn import kernels  # only now: it takes long, and few programs print a plan
+
     if (factors := _factors(step)) is None:
         return ""
     a, b = map(_unset, factors)
