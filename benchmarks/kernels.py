@@ -92,19 +92,22 @@ def _product(shape: str, which: str) -> Case:
     x, weight, grad = (
         rng.standard_normal(sides, np.float32) for sides in ((batch, inputs), (outputs, inputs), (batch, outputs))
     )
-    arrays, scalars = {
-        "x W^T": ((x, weight), {"transpose_b": True}),
-        "dY W": ((grad, weight), {}),
-        "dY^T x": ((grad, x), {"transpose_a": True}),
-    }[which]
     flops, traffic = 2 * batch * inputs * outputs, 4 * (x.size + weight.size + grad.size)
-    return Case(f"{which} {shape}", "matmul", arrays, flops, traffic, _product_rounding, scalars)
+    name = f"{which} {shape}"
+    if which == "x W^T":
+        return Case(name, "linear", (x, weight), flops, traffic, _linear_rounding)
+    arrays, scalars = {"dY W": ((grad, weight), {}), "dY^T x": ((grad, x), {"transpose_a": True})}[which]
+    return Case(name, "matmul", arrays, flops, traffic, _product_rounding, scalars)
 
 
-def _product_rounding(a: "Array", b: "Array", transpose_a: bool = False, transpose_b: bool = False) -> tuple[Any, ...]:
+def _linear_rounding(x: "Array", weight: "Array") -> tuple[Any, ...]:
+    return _product_rounding(x, weight.T)
+
+
+def _product_rounding(a: "Array", b: "Array", transpose_a: bool = False) -> tuple[Any, ...]:
     """An inner product of k terms is off by at most k EPSILON times the sum of their magnitudes."""
-    a, b = np.abs(a.T if transpose_a else a), np.abs(b.T if transpose_b else b)
-    return (a.shape[1] * EPSILON * (a @ b),)
+    a = np.abs(a.T if transpose_a else a)
+    return (a.shape[1] * EPSILON * (a @ np.abs(b)),)
 
 
 def _cross_entropy(rows: int, classes: int) -> Case:

@@ -256,9 +256,10 @@ def explain_product(
     *,
     transpose_a: bool = False,
     transpose_b: bool = False,
+    linear: bool = False,
 ) -> str:
     """
-    How `matmul` goes about these shapes and strides, in words; see fastnn.kernels.explain_product.
+    How `matmul`, or `linear`, goes about these shapes and strides, in words; see fastnn.kernels.explain_product.
     """
 
 def gather(

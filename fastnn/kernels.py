@@ -75,8 +75,12 @@ def _is_a(value: Any, annotation: Any) -> bool:
     )
 
 
-def explain_product(a: Array, b: Array, *, transpose_a: bool = False, transpose_b: bool = False) -> str:
+def explain_product(
+    a: Array, b: Array, *, transpose_a: bool = False, transpose_b: bool = False, linear: bool = False
+) -> str:
     """How `matmul` goes about these shapes, dtypes and strides on this CPU, in words; nothing is computed.
+
+    With `linear` it is asked of `linear`, which has a way of its own for few outputs.
 
     The choice is made once, for an eager call or for all steps of a native one, and never changes a bit. An operand is
     read "in place", or "packed" into panels just before it is read, or "packed ahead" in a phase of its own; threads
@@ -85,8 +89,10 @@ def explain_product(a: Array, b: Array, *, transpose_a: bool = False, transpose_
     >>> x, weight = np.zeros((256, 784), np.float32), np.zeros((10, 784), np.float32)
     >>> explain_product(x, weight, transpose_b=True)
     'a ..., b ..., ... panels in ... items...'
+    >>> explain_product(x, weight, transpose_b=True, linear=True)
+    'a in place, ... items, lanes along k'
     """
-    flags = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+    flags = {"transpose_a": transpose_a, "transpose_b": transpose_b, "linear": linear}
     try:
         return _core.explain_product(a, b, **flags)
     except TypeError as error:

@@ -26,6 +26,20 @@ def test_product_and_bias_of_handwritten_code_are_a_layer():
     assert fused_names(lambda x: log("y", (x @ W + COLUMN).sum()), [X]) == ["matmul", "add", "sum"]
 
 
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "fused"), [(127, 12, True), (128, 12, False), (784, 10, False), (128, 13, True)]
+)
+def test_a_fusion_does_not_take_the_order_of_a_layer_of_few_outputs(inputs, outputs, fused):
+    random.manual_seed(0)
+    x, w, b = F.randn(5, inputs), F.randn(inputs, outputs), F.randn(outputs)
+    assert fused_names(lambda x: log("y", (x @ w + b).sum()), [x]) == [
+        *(["linear"] if fused else ["matmul", "add"]),
+        "sum",
+    ]
+    same = F.linear(x, w.T).numpy() == (x @ w).numpy()
+    assert same.all() == fused
+
+
 def test_a_result_with_two_readers_stays():
     def step(x):
         y = x @ W

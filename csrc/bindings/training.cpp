@@ -48,12 +48,14 @@ void bind_products(py::module_& m) {
 
   m.def(
       "explain_product",
-      [](const Array& a, const Array& b, bool transpose_a, bool transpose_b) {
+      [](const Array& a, const Array& b, bool transpose_a, bool transpose_b, bool linear) {
         Call call = make_call("explain_product", std::nullopt);
-        return eager::explain_product(call, argument(call, "a", a), argument(call, "b", b), transpose_a, transpose_b);
+        return eager::explain_product(call, argument(call, "a", a), argument(call, "b", b), transpose_a, transpose_b,
+                                      linear);
       },
       py::arg("a"), py::arg("b"), py::kw_only(), exact("transpose_a") = false, exact("transpose_b") = false,
-      "How `matmul` goes about these shapes and strides, in words; see fastnn.kernels.explain_product.");
+      exact("linear") = false,
+      "How `matmul`, or `linear`, goes about these shapes and strides, in words; see fastnn.kernels.explain_product.");
 }
 
 // The loss, and the gradient where asked for.

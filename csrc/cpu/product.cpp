@@ -14,6 +14,7 @@
 // The lanes run along the side that costs less (`swapped`). An operand that L1 holds, or whose panels meet few others,
 // is not packed but read where it stands. What follows the sum is done strip by strip, while a strip of c is in L1; the
 // update of plain SGD even before, while the sums are in registers. (eager::explain_product says what was chosen.)
+#include "cpu/narrow.h"
 #include "cpu/pack.h"
 #include "cpu/tail.h"
 
@@ -338,18 +339,29 @@ void product_choose(Product& p) {
   else choose<double>(p);
 }
 
-Work product_work(const Product& p) { return p.dtype == DType::float32 ? work_of<float>(p) : work_of<double>(p); }
+void linear_choose(Product& p) {
+  if (!is_narrow(p.n, p.k)) product_choose(p);
+  else if (p.dtype == DType::float32) narrow_choose<float>(p);
+  else narrow_choose<double>(p);
+}
+
+Work product_work(const Product& p) {
+  if (p.choice.along_k) return p.dtype == DType::float32 ? narrow_work<float>(p) : narrow_work<double>(p);
+  return p.dtype == DType::float32 ? work_of<float>(p) : work_of<double>(p);
+}
 
 void product_run(const Product& p, int phase, int64_t first, int64_t last, std::byte* workspace, std::byte* scratch) {
-  if (p.dtype == DType::float32) run_as<float>(p, phase, first, last, workspace, scratch);
-  else run_as<double>(p, phase, first, last, workspace, scratch);
+  auto run = p.dtype == DType::float32 ? (p.choice.along_k ? narrow_run<float> : run_as<float>)
+                                       : (p.choice.along_k ? narrow_run<double> : run_as<double>);
+  run(p, phase, first, last, workspace, scratch);
 }
 
 }  // namespace
 
 namespace FASTNN_ISA {
 void register_product(KernelTable& table) {
-  table.matmul = table.linear = table.matmul_sgd_update = {product_work, product_run, product_choose};
+  table.matmul = table.matmul_sgd_update = {product_work, product_run, product_choose};
+  table.linear = {product_work, product_run, linear_choose};
 }
 }  // namespace FASTNN_ISA
 

@@ -138,6 +138,20 @@ FASTNN_INLINE Vec<T> load(const T* from) {
   return *reinterpret_cast<const typename VectorOf<T>::unaligned*>(from);
 }
 
+// Loads v once: a compiler makes it an operand of each instruction that uses it, to be loaded by each of them.
+template <class T>
+FASTNN_INLINE Vec<T> load_once(const T* from) {
+  Vec<T> v = load(from);
+#if defined(__AVX512F__)
+  __asm__("" : "+v"(v));
+#elif defined(__aarch64__)
+  __asm__("" : "+w"(v));
+#elif defined(__x86_64__)
+  __asm__("" : "+x"(v));
+#endif
+  return v;
+}
+
 template <class T>
 FASTNN_INLINE void store(T* to, Vec<T> v) {
   *reinterpret_cast<typename VectorOf<T>::unaligned*>(to) = v;

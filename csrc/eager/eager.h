@@ -29,7 +29,8 @@ void matmul(const Call&, Argument a, Argument b, const Argument* y, const Matmul
 void linear(const Call&, Argument x, Argument weight, const Argument* bias, const char* activation, Output& out);
 // a b is the gradient of param, and is not kept.
 // How the product of two matrices goes about their shape, in words: what the kernel chooses, once. Nothing is computed.
-std::string explain_product(const Call&, Argument a, Argument b, bool transpose_a, bool transpose_b);
+// How matmul goes about it, or linear, whose weight is then b, transposed.
+std::string explain_product(const Call&, Argument a, Argument b, bool transpose_a, bool transpose_b, bool linear);
 void matmul_sgd_update(const Call&, Argument param, Argument a, Argument b, const Argument* velocity, bool transpose_a,
                        bool transpose_b, const SgdOptions&);
 

@@ -104,15 +104,19 @@ void linear(const Call& call, Argument x, Argument weight, const Argument* bias,
   execute(call, kernels().linear, product);
 }
 
-std::string explain_product(const Call& call, Argument a, Argument b, bool transpose_a, bool transpose_b) {
+std::string explain_product(const Call& call, Argument a, Argument b, bool transpose_a, bool transpose_b, bool linear) {
   Product product = product_of(call, a, transpose_a, b, transpose_b);
-  kernels().matmul.choose(product);
+  (linear ? kernels().linear : kernels().matmul).choose(product);
   const ProductChoice& c = product.choice;
   auto way = [](bool direct, bool ahead) { return direct ? "in place" : ahead ? "packed ahead" : "packed"; };
   const char *way_a = way(c.direct_a, c.ahead_a), *way_b = way(c.direct_b, c.ahead_b);
   int64_t panels[] = {c.row_panels, c.column_panels}, blocks[] = {c.row_blocks, c.column_blocks};
-  if (c.swapped) std::swap(way_a, way_b), std::swap(panels[0], panels[1]), std::swap(blocks[0], blocks[1]);
   std::ostringstream text;
+  if (c.along_k) {
+    text << "a " << way_a << ", b " << way_b << ", " << c.row_blocks << " items, lanes along k";
+    return text.str();
+  }
+  if (c.swapped) std::swap(way_a, way_b), std::swap(panels[0], panels[1]), std::swap(blocks[0], blocks[1]);
   text << "a " << way_a << ", b " << way_b << ", " << panels[0] << 'x' << panels[1] << " panels in " << blocks[0] << 'x'
        << blocks[1] << " items" << (c.swapped ? ", lanes along m" : "");
   return text.str();

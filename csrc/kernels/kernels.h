@@ -55,6 +55,7 @@ struct Sgd {
 // How a product goes about its shape; chosen once, by the kernel itself. `a` and `b` are those of the tile, whose lanes
 // run along b.
 struct ProductChoice {
+  bool along_k;             // lanes along k: cpu/narrow.h; of the rest, direct_a, direct_b and row_blocks count
   bool swapped;             // lanes along m: the tile computes the transpose of c
   bool direct_a, direct_b;  // full panels are read where they stand
   bool ahead_a, ahead_b;    // the others are packed by a phase of their own; else by the one item that reads them

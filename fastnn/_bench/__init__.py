@@ -118,6 +118,8 @@ class Case:
     @property
     def way(self) -> str:
         """What a product chose for its shape."""
+        if self.kernel == "linear":
+            return kernels.explain_product(*self.arrays, transpose_b=True, linear=True)
         return kernels.explain_product(*self.arrays, **self.scalars) if self.kernel == "matmul" else ""
 
 
@@ -144,7 +146,7 @@ def _layer(batch: int, i: int, o: int) -> Iterator[Case]:
     """The products of a layer of `i` inputs and `o` outputs, and its update."""
     x, y_grad, weight, weight_grad = (_normal(*size) for size in ((batch, i), (batch, o), (o, i), (o, i)))
     flops = 2 * batch * i * o
-    yield Case(f"x W^T {batch}x{i}x{o}", "matmul", (x, weight), {"transpose_b": True}, flops)
+    yield Case(f"x W^T {batch}x{i}x{o}", "linear", (x, weight), {}, flops)
     yield Case(f"dY W {batch}x{i}x{o}", "matmul", (y_grad, weight), {}, flops)
     yield Case(f"dY^T x {batch}x{i}x{o}", "matmul", (y_grad, x), {"transpose_a": True}, flops)
     momentum = {"lr": 1e-9, "momentum": 0.9}

@@ -34,6 +34,7 @@ def _sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum:
 
 
 KERNELS: dict[str, Any] = {
+    "linear": _into(kernels.linear),
     "matmul": _into(kernels.matmul),
     "cross_entropy_with_grad": _cross_entropy,
     "sgd_update": _sgd_update,

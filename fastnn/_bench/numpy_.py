@@ -63,6 +63,7 @@ def _gather(data: Array, indices: Array, divisor: float) -> Kernel:
 
 
 KERNELS: dict[str, Any] = {
+    "linear": lambda x, weight: _matmul(x, weight, transpose_b=True),
     "matmul": _matmul,
     "cross_entropy_with_grad": _cross_entropy,
     "sgd_update": _sgd_update,

@@ -54,6 +54,7 @@ def _gather(data: Any, indices: Any, divisor: float) -> Kernel:
 
 
 _KERNELS: dict[str, Callable[..., Kernel]] = {
+    "linear": lambda x, weight: _matmul(x, weight, transpose_b=True),
     "matmul": _matmul,
     "cross_entropy_with_grad": _cross_entropy,
     "sgd_update": _sgd_update,

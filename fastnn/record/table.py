@@ -77,8 +77,9 @@ def way_of(step: "Step") -> str:
     if (factors := _factors(step)) is None:
         return ""
     a, b = map(_unset, factors)
-    across, down = step.scalars.get("transpose_a", False), step.scalars.get("transpose_b", step.kernel == "linear")
-    return kernels.explain_product(a, b, transpose_a=across, transpose_b=down)
+    linear = step.kernel == "linear"
+    across, down = step.scalars.get("transpose_a", False), step.scalars.get("transpose_b", linear)
+    return kernels.explain_product(a, b, transpose_a=across, transpose_b=down, linear=linear)
 
 
 def _factors(step: "Step") -> "tuple[Operand, Operand] | None":

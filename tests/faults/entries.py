@@ -133,6 +133,7 @@ _SERVICES = [
         b=np.ndarray,
         transpose_a=(bool, type(None)),
         transpose_b=(bool, type(None)),
+        linear=(bool, type(None)),
     ),
     _service("Slot.__init__", lambda value: _core.Slot(value).value, lambda: {"value": 0.5}, value=float),
     _service("Slot.value", lambda value: _set_value(_core.Slot(0.0), value), lambda: {"value": 0.5}, value=float),

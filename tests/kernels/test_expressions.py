@@ -81,6 +81,25 @@ def test_product(data: st.DataObject) -> None:
     assert np.array_equal(out, expected)
 
 
+@needs_fma
+@pytest.mark.parametrize(("outputs", "inputs"), [(1, 128), (3, 129), (10, 784), (12, 143), (7, 4097), (11, 9000)])
+def test_linear_of_few_outputs(outputs: int, inputs: int) -> None:
+    x, weight = numbers(19, inputs), numbers(outputs, inputs)
+    expected = None
+    for first in range(0, inputs, 4096):
+        to_sixteen = ((0, 0), (0, -min(4096, inputs - first) % 16))
+        a, b = (np.pad(part[:, first : first + 4096], to_sixteen) for part in (x, weight))
+        lanes = np.zeros((19, outputs, 16), np.float32)
+        for k in range(0, a.shape[1], 16):
+            lanes = fma(a[:, None, k : k + 16], b[None, :, k : k + 16], lanes)
+        chunk = row_sum(lanes)
+        expected = chunk if expected is None else expected + chunk
+    assert expected is not None
+    for order in ("C", "F"):
+        assert same_bits(kernels.linear(np.array(x, order=order), np.array(weight, order=order)), expected)
+    assert same_bits(kernels.linear(x[3:4], weight), expected[3:4])
+
+
 @given(data=st.data())
 def test_sums(data: st.DataObject) -> None:
     x = call(data, "softmax").arrays["x"]

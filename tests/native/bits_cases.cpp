@@ -19,6 +19,9 @@ struct Sides {
 const Sides products[] = {{1, 1, 1},    {2, 3, 0},    {5, 1, 7},     {1, 40, 300},   {7, 9, 257},    {16, 16, 16},
                           {33, 17, 40}, {64, 64, 64}, {67, 45, 300}, {100, 10, 784}, {33, 257, 515}, {300, 130, 70}};
 
+// Outputs of linear that are few, around the size of its tiles, of a vector and of a chunk of its inputs.
+const Sides few_outputs[] = {{1, 1, 128}, {5, 3, 129}, {9, 12, 300}, {33, 10, 784}, {17, 7, 143}, {18, 11, 4097}};
+
 Array matrix(Run& run, DType dtype, int64_t rows, int64_t columns, bool turned) {
   return turned ? run.numbers(dtype, {columns, rows}).turned() : run.numbers(dtype, {rows, columns});
 }
@@ -46,21 +49,24 @@ void matmul(Run& run) {
   }
 }
 
-void linear(Run& run) {
+void linear(Run& run, DType dtype, const Sides& sides) {
   const char* activations[] = {nullptr, "relu", "sigmoid", "tanh", "gelu"};
-  for (DType dtype : {f32, f64}) {
-    for (const Sides& sides : products) {
-      Array x = run.numbers(dtype, {sides.m, sides.k}), weight = run.numbers(dtype, {sides.n, sides.k});
-      Array bias = run.numbers(dtype, {sides.n});
-      Argument to_bias = bias.named("bias");
-      for (const char* activation : activations) {
-        for (const Argument* given : {static_cast<const Argument*>(nullptr), static_cast<const Argument*>(&to_bias)}) {
-          Fresh y;
-          eager::linear(run.call(), x.named("x"), weight.named("weight"), given, activation, y);
-          run.keep(y.array);
-        }
-      }
+  Array x = run.numbers(dtype, {sides.m, sides.k}), weight = run.numbers(dtype, {sides.n, sides.k});
+  Array bias = run.numbers(dtype, {sides.n});
+  Argument to_bias = bias.named("bias");
+  for (const char* activation : activations) {
+    for (const Argument* given : {static_cast<const Argument*>(nullptr), static_cast<const Argument*>(&to_bias)}) {
+      Fresh y;
+      eager::linear(run.call(), x.named("x"), weight.named("weight"), given, activation, y);
+      run.keep(y.array);
     }
+  }
+}
+
+void linear(Run& run) {
+  for (DType dtype : {f32, f64}) {
+    for (const Sides& sides : products) linear(run, dtype, sides);
+    for (const Sides& sides : few_outputs) linear(run, dtype, sides);
   }
 }
 
