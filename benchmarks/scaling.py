@@ -104,8 +104,8 @@ def _sum() -> dict[str, dict[str, float]] | None:
 
     comm = MPI.COMM_WORLD
     nodes = [[(rank, rank + 1)] for rank in range(comm.size)]
-    by_memory, by_messages, own = (AllReduce(comm, nodes, shards) for shards in (comm.size, comm.size, None))
-    by_messages._is_one_machine = False
+    by_memory, by_messages = (AllReduce(comm, nodes, comm.size, by_memory=here) for here in (True, False))
+    own = AllReduce(comm, nodes, None, by_memory=False)
     found = {}
     for length in LENGTHS:
         flat = np.ones(length, np.float32)

@@ -1,6 +1,7 @@
 """Sums over ranks on MPI, in an order that the number of shards fixes: one binary tree, whoever holds its leaves."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from .dispatch import Array
 
 Node = tuple[int, int]  # of the tree: the shards from, to
+_SHORT = 8192  # elements
 
 
 def cover(node: Node, shards: Node) -> list[Node]:
@@ -50,15 +52,13 @@ def add_up(node: Node, pieces: Mapping[Node, Array], out: Array | None = None) -
 class AllReduce:
     """Sums over the ranks of `comm`; rank r holds the sums at ``nodes[r]`` of the tree over `shards`.
 
-    Each rank adds a part of every array, from the pieces of all, and hands the sum to all: by memory that they share on
-    one machine, by messages otherwise. None for `shards`: MPI adds, in an order of its own.
+    Each rank adds a part of every array, from the pieces of all, and hands the sum to all: `by_memory`, which ranks of
+    one machine can share, or by messages. None for `shards`: MPI adds, in an order of its own.
     """
 
-    def __init__(self, comm: Any, nodes: Sequence[Sequence[Node]], shards: int | None) -> None:
-        self._comm, self._nodes, self._shards = comm, nodes, shards
-        here = comm.Split_type(_mpi().COMM_TYPE_SHARED)
-        self._is_one_machine = here.size == comm.size
-        here.Free()
+    def __init__(self, comm: Any, nodes: Sequence[Sequence[Node]], shards: int | None, by_memory: bool) -> None:
+        self._comm, self._nodes, self._shards, self._by_memory = comm, nodes, shards, by_memory
+        self._windows: list[Any] = []
         self._sums: dict[tuple[int, str], Callable[[Array], Array]] = {}
 
     def __call__(self, flat: Array) -> Array:
@@ -71,38 +71,58 @@ class AllReduce:
             return total
         key = len(flat), flat.dtype.str
         if key not in self._sums:
-            make = self._by_memory if self._is_one_machine else self._by_messages
+            make = self._through_memory if self._by_memory else self._through_messages
             self._sums[key] = make(len(flat) // len(self._nodes[self._comm.rank]), flat.dtype)
         return self._sums[key](flat)
 
-    def _by_memory(self, length: int, dtype: np.dtype[Any]) -> Callable[[Array], Array]:
-        """Of arrays of `length`: each rank reads its part of the pieces where the others have put them."""
-        comm, most = self._comm, max(map(len, self._nodes))
-        size = (most + (comm.rank == 0)) * length * dtype.itemsize
+    def free(self) -> None:
+        """Give back the shared memory, by all ranks together; sums that were handed out are not valid any more."""
+        self._sums.clear()
+        for window in self._windows:
+            window.Unlock_all()
+            window.Free()
+        self._windows.clear()
+
+    def _through_memory(self, length: int, dtype: np.dtype[Any]) -> Callable[[Array], Array]:
+        """Of arrays of `length`: each rank reads the pieces where the others have put them.
+
+        Short arrays are added by each rank for itself: that takes less than to wait for each other once more. They are
+        put to two places in turn, of which one is free again when all have met at the other.
+        """
+        comm, most, short = self._comm, max(map(len, self._nodes)), length <= _SHORT
+        places = 2 if short else 1
+        size = (places * most + (comm.rank == 0 and not short)) * length * dtype.itemsize
         window = _mpi().Win.Allocate_shared(size, dtype.itemsize, comm=comm)
         window.Lock_all(_mpi().MODE_NOCHECK)
+        self._windows.append(window)
         memory = [np.frombuffer(window.Shared_query(r)[0], dtype) for r in range(comm.size)]
-        mine, total = memory[comm.rank], memory[0][most * length : (most + 1) * length]
-        own = slice(*(length * r // comm.size for r in (comm.rank, comm.rank + 1)))
-        pieces = {
-            node: memory[r][i * length : (i + 1) * length][own]
-            for r, nodes in enumerate(self._nodes)
-            for i, node in enumerate(nodes)
-        }
-        root = (0, self._shards or 0)
+        mine = memory[comm.rank][: places * most * length].reshape(places, -1)
+        total = np.empty(length, dtype) if short else memory[0][most * length :]
+        own = slice(*((0, length) if short else (length * r // comm.size for r in (comm.rank, comm.rank + 1))))
+        pieces = [
+            {
+                node: memory[r][(place * most + i) * length :][own]
+                for r, nodes in enumerate(self._nodes)
+                for i, node in enumerate(nodes)
+            }
+            for place in range(places)
+        ]
+        root, turns = (0, self._shards or 0), cycle(range(places))
 
         def reduce(flat: Array) -> Array:
-            mine[: len(flat)] = flat
+            place = next(turns)
+            mine[place, : len(flat)] = flat
             window.Sync()
             comm.Barrier()
-            add_up(root, pieces, total[own])
-            window.Sync()
-            comm.Barrier()
+            add_up(root, pieces[place], total[own])
+            if not short:
+                window.Sync()
+                comm.Barrier()
             return total
 
         return reduce
 
-    def _by_messages(self, length: int, dtype: np.dtype[Any]) -> Callable[[Array], Array]:
+    def _through_messages(self, length: int, dtype: np.dtype[Any]) -> Callable[[Array], Array]:
         """Of arrays of `length`: each rank is sent its part of the pieces, and sends its part of the sum."""
         comm, most, chunk = self._comm, max(map(len, self._nodes)), -(-length // self._comm.size)
         sent, received = np.zeros((2, comm.size, most, chunk), dtype)

@@ -12,7 +12,7 @@ import operator
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -60,6 +60,7 @@ class Handle:
 
 
 T = TypeVar("T", bound=Handle)
+Value = TypeVar("Value")
 
 
 class Observer(Protocol):
@@ -232,6 +233,34 @@ def varies(what: str, within_epoch: bool = True) -> None:
     """Tells an active recorder that `what`, which is read now, is another in each step, or in each epoch."""
     if state.recorder is not None:
         state.recorder.varies(what, within_epoch)
+
+
+class Varying(Generic[Value]):
+    """An attribute that is another in each step, or in each epoch, and tells so when it is read.
+
+    The value itself is kept under the same name with an underscore before it.
+    """
+
+    def __init__(self, documentation: str, within_epoch: bool = True) -> None:
+        self.__doc__ = documentation
+        self._within_epoch = within_epoch
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "Varying[Value]": ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Value: ...
+    def __get__(self, instance: object | None, owner: type) -> "Value | Varying[Value]":
+        if instance is None:
+            return self
+        varies(self._name, self._within_epoch)
+        value: Value = getattr(instance, f"_{self._name}")
+        return value
+
+    def __set__(self, instance: object, value: Value) -> None:
+        setattr(instance, f"_{self._name}", value)
 
 
 def before_step(callback: Advance) -> None:

@@ -7,6 +7,7 @@ depend on the number of shards, and not on the number of ranks that share them.
 
 import os
 import sys
+import time
 import traceback
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +57,7 @@ class Ranks:
             from mpi4py import MPI
         except ImportError:
             raise ImportError("[Trainer] strategy = 'mpi' needs mpi4py: pip install mpi4py mpich") from None
-        self._mpi, self._comm = MPI, MPI.COMM_WORLD
+        self._comm = MPI.COMM_WORLD
         self.rank, self.size = self._comm.rank, self._comm.size
         self.shards = self.size if shards is None else shards
         if self.shards < 1 or self.shards % self.size:
@@ -64,7 +65,8 @@ class Ranks:
         owned = self.shards // self.size
         self._own = range(self.rank * owned, (self.rank + 1) * owned)
         self._nodes = [cover((0, self.shards), (r * owned, (r + 1) * owned)) for r in range(self.size)]
-        self._reduce = AllReduce(self._comm, self._nodes, shards)
+        self._here = self._comm.Split_type(MPI.COMM_TYPE_SHARED)  # the ranks of this machine
+        self._reduce = AllReduce(self._comm, self._nodes, shards, by_memory=self._here.size == self.size)
         self._logs: dict[str, Tensor] = {}
         self._logged: dict[bool, tuple[list[str], np.dtype[Any]]] = {}  # by every shard, in training and validation
 
@@ -178,11 +180,14 @@ class Ranks:
 
     def threads(self) -> int:
         """How many threads each rank of this machine may use: what they share, divided."""
-        here = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
-        cpus = here.allgather(frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
-        alike: int = sum(other == cpus[here.rank] for other in cpus)
-        here.Free()
+        cpus = self._here.allgather(frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
+        alike: int = sum(other == cpus[self._here.rank] for other in cpus)
         return max(1, _core.num_threads() // alike)
+
+    def free(self) -> None:
+        """Give back what belongs to MPI, by all ranks together, when the model is trained."""
+        self._reduce.free()
+        self._here.Free()
 
     @contextmanager
     def ends_together(self) -> Iterator[None]:
@@ -191,8 +196,9 @@ class Ranks:
             yield
         except BaseException as error:
             if self.size > 1:
-                traceback.print_exc()
-                print(f"[mpi] rank {self.rank} of {self.size}: {error!r}. All ranks end", file=sys.stderr, flush=True)
+                end = f"[mpi] rank {self.rank} of {self.size}: {error!r}. All ranks end"
+                print(traceback.format_exc(), end, sep="", file=sys.stderr, flush=True)
+                time.sleep(0.2)  # for the launcher to pass it on: what it has not read when it ends all is lost
                 self._comm.Abort(1)
                 os._exit(1)
             raise

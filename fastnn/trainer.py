@@ -63,6 +63,11 @@ class Trainer:
     (3, True)
     """
 
+    epoch = dispatch.Varying[int]("Epochs made.", within_epoch=False)
+    history = dispatch.Varying[History]("What was measured in the epochs made.", within_epoch=False)
+    train_batch_idx = dispatch.Varying[int]("Training steps made.")
+    val_batch_idx = dispatch.Varying[int]("Validation steps made.")
+
     # What may change beside a step, and what the run itself changes from step to step (`record.watch`).
     _unwatched = frozenset(("train_dataloader", "val_dataloader", "callbacks", "_bar", "_under_way"))
     _advances = frozenset(
@@ -127,49 +132,9 @@ class Trainer:
         return None if self._training is None else self._training.plan
 
     @property
-    def epoch(self) -> int:
-        """Epochs made."""
-        dispatch.varies("epoch", within_epoch=False)
-        return self._epoch
-
-    @epoch.setter
-    def epoch(self, epochs: int) -> None:
-        self._epoch = epochs
-
-    @property
-    def history(self) -> History:
-        """What was measured in the epochs made."""
-        dispatch.varies("history", within_epoch=False)
-        return self._history
-
-    @history.setter
-    def history(self, history: History) -> None:
-        self._history = history
-
-    @property
     def rank(self) -> int:
         """Which of the processes this is that train the model together; only 0 writes files and shows progress."""
         return 0 if self._ranks is None else self._ranks.rank
-
-    @property
-    def train_batch_idx(self) -> int:
-        """Training steps made."""
-        dispatch.varies("train_batch_idx")
-        return self._train_batch_idx
-
-    @train_batch_idx.setter
-    def train_batch_idx(self, steps: int) -> None:
-        self._train_batch_idx = steps
-
-    @property
-    def val_batch_idx(self) -> int:
-        """Validation steps made."""
-        dispatch.varies("val_batch_idx")
-        return self._val_batch_idx
-
-    @val_batch_idx.setter
-    def val_batch_idx(self, steps: int) -> None:
-        self._val_batch_idx = steps
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has settings, model, optimizer and history, but neither the data nor the recorded steps."""
@@ -214,6 +179,8 @@ class Trainer:
                         raise
                     self._end_diverged(error)
             self._tell("on_fit_end")
+            if self._ranks is not None:
+                self._ranks.free()
         return self.history
 
     def prepare_data(self, data: Any) -> None:

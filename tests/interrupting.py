@@ -1,4 +1,4 @@
-"""Ctrl-C, at a moment of one's own choice."""
+"""Training that is ended at a moment of one's own choice."""
 
 import os
 import signal
@@ -6,8 +6,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
+
+from fastnn import trainer
 
 
 @contextmanager
@@ -29,3 +32,20 @@ def interrupted(seconds: float = 0.1) -> Iterator[threading.Event]:
         thread.join()
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def broken_off(written: int) -> Iterator[None]:
+    """KeyboardInterrupt out of training when so many checkpoints have been written."""
+    write, left = trainer.write_run, written
+
+    def write_and_break_off(*arguments: Any) -> None:
+        nonlocal left
+        write(*arguments)
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "write_run", write_and_break_off)
+        yield

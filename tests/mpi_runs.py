@@ -159,12 +159,12 @@ def sums(folder: Path) -> bool:
     size = MPI.COMM_WORLD.size
     for shards in (size, 2 * size, 3 * size):
         nodes = [cover((0, shards), (r * shards // size, (r + 1) * shards // size)) for r in range(size)]
-        by_memory, by_messages = (AllReduce(MPI.COMM_WORLD, nodes, shards) for _ in range(2))
-        by_messages._is_one_machine = False
-        for length in (1, 2, 7, 1000):
+        by_memory, by_messages = (AllReduce(MPI.COMM_WORLD, nodes, shards, by_memory=here) for here in (True, False))
+        for length in (1, 2, 7, 1000, 10_001):
             for _ in range(3):
                 flat = RNG.standard_normal(length * len(nodes[RANK])).astype(np.float32)
                 assert everywhere(by_memory(flat).tobytes()) == by_messages(flat).tobytes()
+        by_memory.free()
     return True
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
+from interrupting import broken_off
 from recorded_steps import Soft
 from training_runs import LABELS, TARGETS, Batches, ScratchSGD, Setup, X, fit
 
 import fastnn as fn
 from fastnn import functional as F
-from fastnn import nn, optim, trainer
+from fastnn import nn, optim
 from fastnn.callbacks import Callback
 
 WIDTH = 4
@@ -206,17 +206,8 @@ def test_verified_training_has_the_bits_of_training_from_python(make: Any) -> No
 def test_resumed_training_has_the_bits_of_training_without_a_break(make: Any, every: int, written: int) -> None:
     """Broken off when so many checkpoints have been written."""
     with tempfile.TemporaryDirectory() as folder:
-        path, write, times = Path(folder, "run"), trainer.write_run, 0
-
-        def write_and_break_off(*arguments: Any) -> None:
-            nonlocal times
-            write(*arguments)
-            times += 1
-            if times == written:
-                raise KeyboardInterrupt
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(trainer, "write_run", write_and_break_off)
+        path = Path(folder, "run")
+        with broken_off(written):
             broken = fit(make, checkpoint=path, checkpoint_every=every)
         if path.exists():
             assert fit(make, resume=path) == fit(make)

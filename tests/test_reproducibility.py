@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from faults import environment
+from interrupting import broken_off
 
 import fastnn as fn
-from fastnn import _core, checkpoint, trainer
+from fastnn import _core, checkpoint
 from fastnn.cli import verify
 
 pytestmark = pytest.mark.skipif(
@@ -80,20 +81,10 @@ def test_bytes_are_what_they_are_as_floats(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("written", [1, 2, 4, 7], ids=lambda written: f"after checkpoint {written}")
-def test_resuming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int) -> None:
-    path, write, times = tmp_path / "run", trainer.write_run, 0
-
-    def write_and_end(*arguments: Any) -> None:
-        nonlocal times
-        write(*arguments)
-        times += 1
-        if times == written:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(trainer, "write_run", write_and_end)
-    with pytest.raises(KeyboardInterrupt):
+def test_resuming(tmp_path: Path, written: int) -> None:
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt), broken_off(written):
         trained(checkpoint=path, checkpoint_every=3)
-    monkeypatch.undo()
     assert trained(resume=path, num_threads=2) == RUN.sha256
 
 

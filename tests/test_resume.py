@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from interrupting import broken_off
 
 import fastnn as fn
-from fastnn import checkpoint, nn, trainer
+from fastnn import checkpoint, nn
 from fastnn.callbacks import Callback, EarlyStopping
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
@@ -83,26 +84,14 @@ class Batches(fn.DataModule):
 
 @pytest.mark.parametrize("written", [2, 3, 7])
 @pytest.mark.parametrize("source", [data, Batches])
-def test_a_run_goes_on_within_its_epoch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Callable[[], Any], written: int
-) -> None:
+def test_a_run_goes_on_within_its_epoch(tmp_path: Path, source: Callable[[], Any], written: int) -> None:
     """From after so many checkpoints, with its steps run natively."""
     whole = Net("SGD")
     expected = fn.Trainer(4, seed=4, per_step=True).fit(whole, source())
-    path, write, times = tmp_path / "run", trainer.write_run, 0
-
-    def write_and_end(*arguments: Any) -> None:
-        nonlocal times
-        write(*arguments)
-        times += 1
-        if times == written:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(trainer, "write_run", write_and_end)
+    path = tmp_path / "run"
     settings = {"checkpoint": path, "checkpoint_every": 2, "per_step": True}
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), broken_off(written):
         fn.Trainer(4, seed=4, **settings).fit(Net("SGD"), source())
-    monkeypatch.undo()
     resumed, again = Net("SGD"), fn.Trainer(4, **settings)
     history = again.fit(resumed, source(), resume=path)
     assert again.execution.startswith(("epoch", "step"))
