@@ -138,6 +138,28 @@ def neon(session: nox.Session) -> None:
 
 
 @nox.session(reuse_venv=True)
+def windows(session: nox.Session) -> None:
+    """The same for Windows: cross-compiled by MinGW's GCC, and run under Wine."""
+    require_programs(session, {"x86_64-w64-mingw32-g++-posix": "g++-mingw-w64-x86-64-posix", "wine": "wine wine64"})
+    session.env.update(WINEPREFIX=str(Path(session.create_tmp(), "wine").absolute()), WINEDEBUG="-all")
+    test_core(session, "windows")
+
+
+@nox.session(reuse_venv=True)
+def musl(session: nox.Session) -> None:
+    """The same for Linux with musl instead of glibc, by Zig's clang and C++ library."""
+    session.install("ziglang")
+    test_core(session, "musl")
+
+
+@nox.session(reuse_venv=True)
+def macos(session: nox.Session) -> None:
+    """The core and its tests compile and link for macOS on Apple silicon, by Zig's clang; nothing runs."""
+    session.install("ziglang")
+    build_core(session, "macos")
+
+
+@nox.session(reuse_venv=True)
 def instructions(session: nox.Session) -> None:
     """Instructions of hot paths, counted by Valgrind, against tests/native/instructions.json; `-- --fix` writes it."""
     require_programs(session, {"valgrind": "valgrind"})

@@ -21,6 +21,8 @@ from .tensor import Tensor
 if sys.platform != "win32":
     import fcntl
 
+_IS_POSIX = sys.platform != "win32"
+
 Path = str | os.PathLike[str]
 
 LONGEST_HEADER = 10_000_000  # bytes; as Python objects it may take thirty times as much
@@ -55,12 +57,15 @@ def _replace(target: str, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+            if _IS_POSIX:  # while it is claimed; elsewhere only a closed file can be renamed
+                os.replace(temporary, target)
+        if not _IS_POSIX:
             os.replace(temporary, target)
     except BaseException:
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
-    if os.name == "posix":  # elsewhere a folder cannot be opened; the rename itself is durable there
+    if _IS_POSIX:  # elsewhere a folder cannot be opened; the rename itself is durable there
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -82,7 +87,7 @@ def remove_leftovers(path: Path) -> None:
 
 def _claim(descriptor: int) -> bool:
     """Whether a file is this process's own now: until it is closed, be it by the end of the process."""
-    if sys.platform == "win32":
+    if not _IS_POSIX:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -169,7 +169,9 @@ class Ranks:
         self._check_same("data", [zlib.crc32(loader.order(0)) for loader in loaders if is_plain(loader)])
         for value in made.values():
             self._comm.Bcast(value._array, 0)
-        processes = self._comm.gather(f"{os.uname().nodename}:{os.getpid()}")
+        import socket
+
+        processes = self._comm.gather(f"{socket.gethostname()}:{os.getpid()}")
         if processes is not None and self.size > 1:  # a launcher names a process that was killed, not its rank
             print(f"[mpi] ranks 0 to {self.size - 1} are {', '.join(processes)}", file=sys.stderr, flush=True)
 

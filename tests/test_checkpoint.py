@@ -1,7 +1,6 @@
 """Files: whole or not there, and nothing broken goes unnoticed."""
 
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -99,6 +98,7 @@ def test_metadata_that_json_cannot_hold_is_an_error_before_anything_is_written(t
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="making a link is a privilege there")
 def test_a_link_stays_a_link_and_the_file_has_ordinary_permissions(tmp_path: Path) -> None:
     target, link, plain = tmp_path / "target", tmp_path / "link", tmp_path / "plain"
     plain.write_bytes(b"")
@@ -121,8 +121,8 @@ def test_after_kill_at_any_time_a_whole_file_is_there(tmp_path: Path) -> None:
         while not path.exists() and process.poll() is None:
             time.sleep(0.005)
         time.sleep(clock.uniform(0.0, 0.1))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process.kill()
+        assert process.wait() != 0
         arrays, metadata = checkpoint.read(path)
         assert metadata is not None
         assert np.all(arrays["x"] == metadata["i"])

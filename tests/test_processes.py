@@ -186,7 +186,7 @@ print(fastnn.num_threads())"
 
 @linux
 def test_threads_are_no_more_than_the_cpus_that_a_process_may_use(tmp_path: Path) -> None:
-    """Quotas of containers: tests/native/core_test.cpp."""
+    """Quotas of containers: tests/native/linux_test.cpp."""
     assert in_a_process(tmp_path, THREADS).stdout == "1\n"
 
 

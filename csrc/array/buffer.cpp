@@ -1,7 +1,5 @@
 #include "array/buffer.h"
 
-#include <pthread.h>
-
 #include <array>
 #include <bit>
 #include <limits>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "array/error.h"
+#include "array/fork.h"
 
 namespace fastnn {
 namespace {
@@ -43,7 +42,7 @@ struct Pool {
 // Never destroyed: arrays may outlive every static. Locked across a fork, so that the child finds it whole.
 Pool& pool() {
   static Pool* the_pool = [] {
-    pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); }, [] { pool().mutex.unlock(); });
+    at_fork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); }, [] { pool().mutex.unlock(); });
     return new Pool;
   }();
   return *the_pool;

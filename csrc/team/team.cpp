@@ -1,8 +1,5 @@
 #include "team/team.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <atomic>
 #include <charconv>
@@ -11,10 +8,11 @@
 #include <cstring>
 #include <exception>
 #include <mutex>
-#include <thread>
 
 #include "array/error.h"
+#include "array/fork.h"
 #include "team/float_environment.h"
+#include "team/thread.h"
 
 namespace fastnn {
 namespace {
@@ -26,24 +24,6 @@ void relax() {
   asm volatile("yield");
 #endif
 }
-
-// Signals are the main thread's: Ctrl-C must reach Python. What a thread's own fault raises stays open to handlers such
-// as Python's faulthandler; blocked, it would end the process without a word.
-class BlockedSignals {
- public:
-  BlockedSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigdelset(&all, fault);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  BlockedSignals(const BlockedSignals&) = delete;
-  BlockedSignals& operator=(const BlockedSignals&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 constexpr auto spin_time = std::chrono::microseconds(60);
 
@@ -116,10 +96,9 @@ class Team {
 
   void recruit(int wanted) {
     if (workers_ >= wanted) return;
-    BlockedSignals blocked;
     try {
       while (workers_ < wanted) {
-        std::thread(&Team::worker_loop, this, workers_ + 1).detach();
+        start_thread([this, worker = workers_ + 1] { worker_loop(worker); });
         ++workers_;
       }
     } catch (const std::exception&) {
@@ -150,8 +129,8 @@ void after_fork() { current.store(nullptr, std::memory_order_release); }
 Team& team() {
   Team* team = current.load(std::memory_order_acquire);
   if (team) return *team;
-  static const int registered = pthread_atfork(nullptr, nullptr, after_fork);
-  (void)registered;
+  static std::once_flag registered;
+  std::call_once(registered, [] { at_fork(nullptr, nullptr, after_fork); });
   auto* fresh = new Team;
   if (current.compare_exchange_strong(team, fresh, std::memory_order_acq_rel)) return *fresh;
   delete fresh;

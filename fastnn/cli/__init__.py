@@ -12,7 +12,7 @@ _EXAMPLES = """examples:
   fastnn train fashion-mnist --epochs 10 --out runs/mlp       weights, history and pictures in runs/mlp
   fastnn train flowers.csv --target species                   the same from a file
   fastnn predict MODEL new.csv --out answers.csv              predictions for the rows of a file
-  fastnn evaluate MODEL flowers.csv --target species          loss and accuracy, or squared error and R²
+  fastnn evaluate MODEL flowers.csv --target species          loss and accuracy, or squared error and R^2
   fastnn export runs/mlp/model.safetensors mlp.onnx           the model for onnxruntime, its preprocessing included
   fastnn bench                                                speed of kernels and training steps on this machine
   fastnn verify                                               are the lecture's models trained here as published?

@@ -15,7 +15,7 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
         "evaluate",
         parents=[common],
         help="measure a model on the rows of a file",
-        description="Prints loss and accuracy, or for values the mean squared error and R².",
+        description="Prints loss and accuracy, or for values the mean squared error and R^2.",
     )
     add_model_and_data(parser)
     parser.add_argument("--target", metavar="COLUMN", help="the column that is predicted, default: as in training")

@@ -79,6 +79,14 @@ void training(Run& run) {
   CHECK(losses.back() < losses.front());
 }
 
+void set_environment(const char* name, const char* value) {
+#ifdef _WIN32
+  _putenv_s(name, value);
+#else
+  setenv(name, value, 1);
+#endif
+}
+
 // ---- all of them ------------------------------------------------------------------------------------------------
 
 std::string hash_of(const Case& c) {
@@ -111,7 +119,7 @@ int main(int count, char** arguments) {
     std::printf("skipped: this CPU cannot run '%s'\n", isa.c_str());
     return 77;
   }
-  setenv("FASTNN_ISA", isa.c_str(), 1);
+  set_environment("FASTNN_ISA", isa.c_str());
   std::vector<Case> cases = kernel_cases();
   cases.push_back({"training", training});
   if (count == 2) {

@@ -1,35 +1,14 @@
-// The core without Python: entry points, errors, the team, and what a container leaves of the machine.
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
+// The core without Python: entry points, errors, the team.
+#include <algorithm>
 #include <atomic>
 #include <cfenv>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <functional>
-#include <new>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "checks.h"
-
-// Memory that runs out when a test says so.
-thread_local bool no_memory = false;
-
-void* operator new(size_t bytes) {
-  void* block = no_memory ? nullptr : std::malloc(bytes);
-  return block ? block : throw std::bad_alloc();
-}
-void operator delete(void* block) noexcept { std::free(block); }
-void operator delete(void* block, size_t) noexcept { std::free(block); }
 
 namespace {
 
@@ -100,88 +79,6 @@ void every_item_runs_once_whoever_calls() {
   one.join(), two.join(), three.join();
 }
 
-// In a child, whose team is fresh. (QEMU's user mode cannot start threads in a child of a process that had some.)
-bool holds_in_a_child(bool (*fact)()) {
-#ifdef FASTNN_EMULATED
-  std::printf("not tried under an emulator: what a forked child does\n");
-  return true;
-#endif
-  pid_t child = fork();
-  if (child == 0) _exit(fact() ? 0 : 1);
-  int status = -1;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-int sum_on_team(int threads) {
-  std::atomic<int> sum{0};
-  run_on_team(
-      100, threads,
-      [](void* context, int64_t first, int64_t last, int) {
-        static_cast<std::atomic<int>*>(context)->fetch_add(static_cast<int>(last - first));
-      },
-      &sum);
-  return sum.load();
-}
-
-void a_forked_child_has_a_team_of_its_own() {
-  sum_on_team(4);
-  CHECK(holds_in_a_child([] { return sum_on_team(4) == 100; }));
-}
-
-void a_team_without_memory_is_smaller_and_signals_stay_as_they_were() {
-  CHECK(holds_in_a_child([] {
-    sum_on_team(2);
-    no_memory = true;
-    int sum = sum_on_team(4);
-    no_memory = false;
-    sigset_t blocked;
-    pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
-    return sum == 100 && !sigismember(&blocked, SIGINT);
-  }));
-}
-
-#ifdef __linux__
-void a_thread_leaves_a_cpu_and_may_come_back() {
-  cpu_set_t before, after;
-  sched_getaffinity(0, sizeof(before), &before);
-  int cpu = current_cpu();
-  leave_cpu(cpu);
-  sched_getaffinity(0, sizeof(after), &after);
-  CHECK(CPU_COUNT(&before) == 1 || current_cpu() != cpu);
-  CHECK(CPU_EQUAL(&before, &after));
-}
-
-// The masks of blocked signals of all threads but the main one.
-std::vector<uint64_t> blocked_by_workers() {
-  std::vector<uint64_t> masks;
-  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
-    if (thread.path().filename() == std::to_string(getpid())) continue;
-    std::ifstream status(thread.path() / "status");
-    for (std::string word; status >> word;)
-      if (uint64_t mask; word == "SigBlk:" && status >> std::hex >> mask) masks.push_back(mask);
-  }
-  return masks;
-}
-
-void workers_leave_signals_to_the_main_thread_but_not_their_faults() {
-  CHECK(holds_in_a_child([] {
-    sum_on_team(3);
-    auto good = [](uint64_t mask) {
-      auto blocks = [=](int signal) { return (mask >> (signal - 1) & 1) != 0; };
-      return blocks(SIGINT) && blocks(SIGTERM) && !blocks(SIGSEGV) && !blocks(SIGBUS) && !blocks(SIGFPE) &&
-             !blocks(SIGILL);
-    };
-    for (int turn = 0; turn < 5000; ++turn) {  // a thread that has only just begun blocks all
-      std::vector<uint64_t> masks = blocked_by_workers();
-      if (masks.size() == 2 && good(masks[0]) && good(masks[1])) return true;
-      usleep(1000);
-    }
-    return false;
-  }));
-}
-#endif
-
 // Rounding upward stands for all that a caller may have set.
 void what_the_caller_has_set_changes_no_bit_and_stays_set() {
   const int64_t m = 67, n = 45, k = 300;
@@ -217,33 +114,6 @@ void what_the_caller_has_set_changes_no_bit_and_stays_set() {
   }
 }
 
-void a_quota_narrows_the_team() {
-  namespace fs = std::filesystem;
-  char name[] = "/tmp/fastnn-cgroup-XXXXXX";
-  fs::path root = mkdtemp(name);
-  auto write = [&](const char* file, const char* text) {
-    fs::create_directories((root / file).parent_path());
-    std::ofstream(root / file) << text;
-  };
-  std::string at = root.string() + "/";
-  int all = available_cpus(at.c_str());
-  CHECK(all >= 1);
-  write("proc/self/cgroup", "0::/work/job\n");
-  write("sys/fs/cgroup/cpu.max", "max 100000\n");
-  write("sys/fs/cgroup/work/job/cpu.max", "max 100000\n");
-  CHECK(available_cpus(at.c_str()) == all);
-  write("sys/fs/cgroup/work/cpu.max", "50000 100000\n");
-  CHECK(available_cpus(at.c_str()) == 1);
-  fs::remove_all(root / "sys");
-  write("proc/self/cgroup", "4:cpu,cpuacct:/job\n");
-  write("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "100000\n");
-  write("sys/fs/cgroup/cpu/job/cpu.cfs_period_us", "100000\n");
-  CHECK(available_cpus(at.c_str()) == 1);
-  write("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "-1\n");
-  CHECK(available_cpus(at.c_str()) == all);
-  fs::remove_all(root);
-}
-
 void memory_is_aligned_and_comes_back() {
   for (int64_t bytes : {0, 1, 255, 256, 257, 1 << 20, (5 << 20) + 1}) {
     Buffer buffer(bytes);
@@ -260,14 +130,7 @@ int main() {
   a_product_of_few_rows_packs_panel_by_panel();
   errors_name_the_operation_and_the_argument();
   every_item_runs_once_whoever_calls();
-  a_forked_child_has_a_team_of_its_own();
-  a_team_without_memory_is_smaller_and_signals_stay_as_they_were();
-#ifdef __linux__
-  a_thread_leaves_a_cpu_and_may_come_back();
-  workers_leave_signals_to_the_main_thread_but_not_their_faults();
-#endif
   what_the_caller_has_set_changes_no_bit_and_stays_set();
-  a_quota_narrows_the_team();
   memory_is_aligned_and_comes_back();
   return report();
 }

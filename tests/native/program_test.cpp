@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 
 #include "checks.h"
@@ -23,17 +24,24 @@ std::atomic<int64_t> allocations{0};
   if (!memory) throw std::bad_alloc();
   return memory;
 }
+// Before an aligned block stands where the memory begins that it is part of: not every C library has aligned_alloc.
 [[gnu::noinline]] void* operator new(size_t size, std::align_val_t alignment) {
-  ++allocations;
   auto step = static_cast<size_t>(alignment);
-  void* memory = std::aligned_alloc(step, (size + step - 1) / step * step);
-  if (!memory) throw std::bad_alloc();
-  return memory;
+  void* memory = ::operator new(size + step + sizeof(void*));
+  void* after = static_cast<void**>(memory) + 1;
+  size_t room = size + step;
+  void* block = std::align(step, size, after, room);
+  static_cast<void**>(block)[-1] = memory;
+  return block;
 }
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* block, std::align_val_t) noexcept {
+  std::free(static_cast<void**>(block)[-1]);
+}
+[[gnu::noinline]] void operator delete(void* block, size_t, std::align_val_t alignment) noexcept {
+  ::operator delete(block, alignment);
+}
 
 namespace {
 

@@ -1,26 +1,21 @@
 // How many CPUs the process may use, and which. Containers limit by quota, not by affinity: a team as wide as the
 // machine would be throttled (seen in oneTBB, OpenBLAS and many more).
+#include <sched.h>
+
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <sstream>
 #include <string>
 #include <thread>
 
 #include "team/team.h"
 
-#ifdef __linux__
-#include <sched.h>
-#endif
-
 namespace fastnn {
 namespace {
 
 int affinity() {
-#ifdef __linux__
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-#endif
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
@@ -70,23 +65,15 @@ int available_cpus(const char* root) {
   return quota < cpus ? std::max(1, static_cast<int>(std::ceil(quota))) : cpus;
 }
 
-int current_cpu() {
-#ifdef __linux__
-  return sched_getcpu();
-#else
-  return -1;
-#endif
-}
+int current_cpu() { return sched_getcpu(); }
 
-void leave_cpu([[maybe_unused]] int cpu) {
-#ifdef __linux__
+void leave_cpu(int cpu) {
   cpu_set_t all, others;
   if (cpu < 0 || sched_getcpu() != cpu || sched_getaffinity(0, sizeof(all), &all) != 0 || CPU_COUNT(&all) < 2) return;
   others = all;
   CPU_CLR(cpu, &others);
   sched_setaffinity(0, sizeof(others), &others);
   sched_setaffinity(0, sizeof(all), &all);
-#endif
 }
 
 }  // namespace fastnn

@@ -1,0 +1,17 @@
+# Zig's clang, libraries and linker for other systems (`pip install ziglang`). FASTNN_ZIG_TARGET is the system:
+# x86_64-linux-musl, x86_64-windows-gnu, aarch64-macos, ...
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES FASTNN_ZIG_TARGET)
+if(FASTNN_ZIG_TARGET MATCHES "^([^-]+)-([^-]+)")
+  set(CMAKE_SYSTEM_PROCESSOR ${CMAKE_MATCH_1})
+  set(systems_linux Linux)
+  set(systems_windows Windows)
+  set(systems_macos Darwin)
+  set(CMAKE_SYSTEM_NAME ${systems_${CMAKE_MATCH_2}})
+endif()
+find_program(FASTNN_ZIG python-zig REQUIRED)
+set(CMAKE_CXX_COMPILER ${FASTNN_ZIG} c++ -target ${FASTNN_ZIG_TARGET})
+set(CMAKE_AR ${FASTNN_ZIG})
+set(CMAKE_CXX_ARCHIVE_CREATE "<CMAKE_AR> ar qc <TARGET> <LINK_FLAGS> <OBJECTS>")
+set(CMAKE_CXX_ARCHIVE_FINISH "<CMAKE_AR> ranlib <TARGET>")
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(FASTNN_LEVEL x86_64_v CACHE STRING "Zig's spelling")
