@@ -118,6 +118,7 @@ def sanitize_module(session: nox.Session, sanitizer: str) -> None:
         "TSAN_OPTIONS": "die_after_fork=0",
         "PYTHONMALLOC": "malloc",
         "PYTHONPATH": "tests",
+        "PYTHONSAFEPATH": "1",  # the module that is installed, not the sources in this folder
         "OPENBLAS_NUM_THREADS": "1",  # its threads are not compiled for the thread sanitizer
     }
     session.run(*(session.posargs or ["pytest", *NATIVE_TESTS]), env=environment)

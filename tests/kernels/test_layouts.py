@@ -42,6 +42,16 @@ def test_result_is_a_fresh_contiguous_aligned_array(case: Case) -> None:
         assert not any(np.shares_memory(result, x) for x in call.arrays.values())
 
 
+def test_every_integer_type_of_c_is_the_one_of_its_size() -> None:
+    """Where long has 64 bits, long long is another type for NumPy, and so is int where long has 32."""
+    for letter in "ilq":
+        x = np.array([3, -4], letter)
+        assert kernels.equal(x, x.astype(f"int{8 * x.itemsize}")).all()
+    for letter in "bhilqBHILQ":
+        labels = np.array([1, 0], letter)
+        assert kernels.accuracy(np.eye(2, dtype=np.float32)[[1, 0]], labels) == 1
+
+
 def unlike(dtype: np.dtype) -> np.dtype:
     return np.dtype("float64" if dtype == np.float32 else "float32")
 

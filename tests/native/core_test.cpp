@@ -100,6 +100,9 @@ void every_item_runs_once_whoever_calls() {
   one.join(), two.join(), three.join();
 }
 
+// Writes down which branches were taken, which a process that ends by _exit leaves undone; there where they are counted.
+extern "C" [[gnu::weak]] void __gcov_dump();
+
 // In a child, whose team is fresh. (QEMU's user mode cannot start threads in a child of a process that had some.)
 bool holds_in_a_child(bool (*fact)()) {
 #ifdef FASTNN_EMULATED
@@ -107,7 +110,11 @@ bool holds_in_a_child(bool (*fact)()) {
   return true;
 #endif
   pid_t child = fork();
-  if (child == 0) _exit(fact() ? 0 : 1);
+  if (child == 0) {
+    bool holds = fact();
+    if (__gcov_dump) __gcov_dump();
+    _exit(holds ? 0 : 1);
+  }
   int status = -1;
   waitpid(child, &status, 0);
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -241,6 +248,15 @@ void a_quota_narrows_the_team() {
   CHECK(available_cpus(at.c_str()) == 1);
   write("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "-1\n");
   CHECK(available_cpus(at.c_str()) == all);
+  // What no kernel writes limits nothing.
+  write("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "100000\n");
+  write("sys/fs/cgroup/cpu/job/cpu.cfs_period_us", "0\n");
+  CHECK(available_cpus(at.c_str()) == all);
+  fs::remove(root / "sys/fs/cgroup/cpu/job/cpu.cfs_period_us");
+  CHECK(available_cpus(at.c_str()) == all);
+  write("sys/fs/cgroup/cpu.max", "50000 0\n");
+  write("proc/self/cgroup", "nonsense\n4:nonsense\n3:memory:/job\n0::\n");
+  CHECK(available_cpus(at.c_str()) == all);
   fs::remove_all(root);
 }
 
@@ -251,6 +267,16 @@ void memory_is_aligned_and_comes_back() {
     std::memset(buffer.data(), 1, static_cast<size_t>(bytes));
   }
   CHECK(message_of<ValueError>([] { checked_multiply("empty", int64_t{1} << 40, int64_t{1} << 40); }) != "no error");
+}
+
+void memory_that_there_is_no_room_to_remember_is_given_back() {
+  std::vector<std::byte*> blocks;
+  for (int i = 0; i < 100; ++i) blocks.push_back(allocate(777));
+  no_memory = true;
+  for (std::byte* block : blocks) release(block);
+  no_memory = false;
+  Buffer buffer(777);
+  std::memset(buffer.data(), 1, 777);
 }
 
 }  // namespace
@@ -269,5 +295,6 @@ int main() {
   what_the_caller_has_set_changes_no_bit_and_stays_set();
   a_quota_narrows_the_team();
   memory_is_aligned_and_comes_back();
+  memory_that_there_is_no_room_to_remember_is_given_back();
   return report();
 }
