@@ -100,7 +100,7 @@ void every_item_runs_once_whoever_calls() {
   one.join(), two.join(), three.join();
 }
 
-// Writes down which branches were taken, which a process that ends by _exit leaves undone; there where they are counted.
+// Where branches are counted: writes down those taken, which _exit leaves undone.
 extern "C" [[gnu::weak]] void __gcov_dump();
 
 // In a child, whose team is fresh. (QEMU's user mode cannot start threads in a child of a process that had some.)

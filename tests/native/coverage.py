@@ -23,14 +23,14 @@ Lines = dict[tuple[str, str], tuple[int, int]]
 """By file and text: how many branches, and how many of them have been taken."""
 
 
-def merged(report: dict[str, Any]) -> Lines:
+def merged(report: dict[str, Any], root: Path = ROOT) -> Lines:
     """What a report of gcovr tells of every line that decides something."""
     lines: Lines = {}
     for file in report["files"]:
-        source = (ROOT / file["file"]).read_text().splitlines()
+        source = (root / file["file"]).read_text().splitlines()
         instances = defaultdict(list)
         for line in file["lines"]:
-            branches = [branch["count"] > 0 for branch in line["branches"] if not branch["throw"]]
+            branches = [(branch["count"] > 0, branch["throw"]) for branch in line["branches"]]
             instances[line["line_number"]].append((line["count"] > 0, branches))
         for number, found in instances.items():
             text = source[number - 1].strip()
@@ -41,14 +41,20 @@ def merged(report: dict[str, Any]) -> Lines:
     return lines
 
 
-def _branches(instances: list[tuple[bool, list[bool]]]) -> tuple[int, int]:
-    """Those of a line whose instances have been run or not, and may differ in what they decide when compiled."""
+def _branches(instances: list[tuple[bool, list[tuple[bool, bool]]]]) -> tuple[int, int]:
+    """Those of a line and those taken. Its instances have been run or not, and may differ in what they decide when
+    compiled; gcov tells that an exception takes a branch only where the call before it has been made."""
     run = [branches for was_run, branches in instances if was_run] or [max((b for _, b in instances), key=len)]
     kinds = defaultdict(list)
     for branches in run:
         kinds[len(branches)].append(branches)
-    taken = sum(any(branch) for kind in kinds.values() for branch in zip(*kind, strict=True))
-    return sum(kinds), taken
+    taken = [
+        any(was_taken for was_taken, _ in branch)
+        for kind in kinds.values()
+        for branch in zip(*kind, strict=True)
+        if not any(is_throw for _, is_throw in branch)
+    ]
+    return len(taken), sum(taken)
 
 
 def explained() -> dict[tuple[str, str], str]:
@@ -79,10 +85,14 @@ def compare(lines: Lines, reasons: dict[tuple[str, str], str]) -> list[str]:
     print(f"{'all':<40} {taken:>5} of {branches:>5} {taken / branches:>8.1%}")
     for reason, count in sorted(missed.items()):
         print(f"    not taken, {reason}: {count}")
-    return [f"no test takes all branches, and there is no reason: {file}: {text}"
-            for (file, text), (branches, taken) in lines.items() if branches > taken and (file, text) not in reasons
-    ] + [f"a reason for what is taken, or not there: {file}: {text}" for file, text in reasons
-            if lines.get((file, text), (0, 0))[0] == lines.get((file, text), (0, 0))[1]]  # fmt: skip
+    open_lines = {line for line, (branches, taken) in lines.items() if branches > taken}
+    return [
+        *(
+            f"no test takes every branch, without a reason: {': '.join(line)}"
+            for line in sorted(open_lines - {*reasons})
+        ),
+        *(f"a reason, but no branch that no test takes: {': '.join(line)}" for line in sorted({*reasons} - open_lines)),
+    ]
 
 
 def main(report: str) -> int:

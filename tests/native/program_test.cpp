@@ -135,9 +135,7 @@ void results_are_read_in_every_dtype() {
   int64_t large = int64_t{1} << 40;
   int32_t small = -4;
   uint8_t byte = 200, truth = 1;
-  auto scalar = [](auto& value, DType dtype) {
-    return View{reinterpret_cast<std::byte*>(&value), dtype, 0, {}, {}};
-  };
+  auto scalar = [](auto& value, DType dtype) { return View{reinterpret_cast<std::byte*>(&value), dtype, 0, {}, {}}; };
   engine::Program program({scalar(single, DType::float32), scalar(wide, DType::float64), scalar(large, DType::int64),
                            scalar(small, DType::int32), scalar(byte, DType::uint8), scalar(truth, DType::boolean)});
   double results[6] = {};
