@@ -18,8 +18,8 @@ NATIVE_TESTS = [
     f"tests/{name}"
     for name in (
         "kernels", "faults", "data", "test_autograd.py", "test_engine.py", "test_execution.py", "test_functional.py",
-        "test_models.py", "test_processes.py", "test_tensor.py", "test_tensor_views.py", "test_trainer.py",
-        "test_trainer_errors.py",
+        "test_models.py", "test_processes.py", "test_program.py", "test_tensor.py", "test_tensor_views.py",
+        "test_trainer.py", "test_trainer_errors.py",
     )
 ]  # fmt: skip
 
@@ -118,9 +118,37 @@ def sanitize_module(session: nox.Session, sanitizer: str) -> None:
         "TSAN_OPTIONS": "die_after_fork=0",
         "PYTHONMALLOC": "malloc",
         "PYTHONPATH": "tests",
+        "PYTHONSAFEPATH": "1",  # the module that is installed, not the sources in this folder
         "OPENBLAS_NUM_THREADS": "1",  # its threads are not compiled for the thread sanitizer
     }
     session.run(*(session.posargs or ["pytest", *NATIVE_TESTS]), env=environment)
+
+
+@nox.session(reuse_venv=True)
+def coverage(session: nox.Session) -> None:
+    """Which branches of the native code its tests take, file by file, on all instruction sets that this machine has;
+    what none takes must stand in tests/native/uncovered.toml with its reason; slow.
+    """
+    build = Path("build/coverage")
+    shutil.rmtree(build, ignore_errors=True)  # counts of earlier runs would be added to
+    settings = {
+        "build-dir": build,
+        "cmake.build-type": "Debug",
+        "cmake.define.FASTNN_TESTS": "ON",
+        # A function that is inlined has its branches once for each caller. Threads share the counters.
+        "cmake.define.CMAKE_CXX_FLAGS": "--coverage -fprofile-update=atomic -Dalways_inline=noinline",
+    }
+    session.install(".[test]", "cmake", *tools("gcovr"), *(f"-C{name}={value}" for name, value in settings.items()))
+    names = session.run("python", "-P", "-c", "from fastnn import _core; print(*_core.config()['isas'])", silent=True)
+    for isa in str(names).split():
+        command = ["ctest", "--test-dir", str(build), "--output-on-failure", "--no-tests=error", "-LE", "slow"]
+        session.run(*command, env={"FASTNN_ISA": isa})
+    # Training on all of Fashion-MNIST takes no other branches, and an hour without inlining.
+    session.run("pytest", *NATIVE_TESTS, "-k", "not fashion_mnist_is_learned")
+    report = str(build / "report.json")
+    options = ["--root=.", "--filter=csrc/", "--gcov-suspicious-hits-threshold=0", "--exclude-directories=.*CompilerId"]
+    session.run("gcovr", *options, f"--json={report}", str(build))
+    session.run("python", "tests/native/coverage.py", report)
 
 
 def require_programs(session: nox.Session, packages: dict[str, str]) -> None:

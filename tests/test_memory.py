@@ -19,11 +19,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def test_memory_does_not_grow() -> None:
-    """Fewer blocks than a hundredth of the calls. Of resident memory, arenas that Python fills only in part come and go
-    in steps of a megabyte, which so few calls cannot tell from growth."""
+    """Fewer blocks than a hundredth of the calls."""
     grown, blocks = memory.growth(10_000, 1_000, every=101)
     assert blocks < 100
-    assert grown < 4 * memory.GROWTH
+    assert grown <= memory.GROWTH
 
 
 def test_growth_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ def test_models_trained_at_once_have_the_bits_that_they_have_alone() -> None:
 def test_ctrl_c_ends_training_and_the_model_trains_on() -> None:
     """How soon is the campaign's to say, on a machine that does nothing else."""
     report = processes.interrupts(10)
-    assert [finding for finding in report.findings if "where a step takes" not in finding] == []
+    assert [finding for finding in report.findings if "beyond the running step" not in finding] == []
 
 
 def test_the_first_native_call_is_a_single_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,6 @@ inline Tiling tiling_of(const Elementwise& e, int inputs) {
   t.height = out.rank > 1 ? out.shape[out.rank - 2] : 1;
   int64_t planes = 1;
   for (int axis = 0; axis < out.rank - 2; ++axis) planes *= out.shape[axis];
-  if (t.width == 0 || t.height == 0 || planes == 0) return {0, 0, 0, 0, 0, 0, 0, 1};
   bool transposed = runs_along_rows(out);
   for (int k = 0; k < inputs; ++k) transposed |= runs_along_rows(e.in[k]);
   t.columns = at_most(t.width, transposed ? transposed_side : tile_elements);
@@ -157,7 +156,6 @@ inline void run_tiles(const Elementwise& e, int inputs, Chunk chunk, int64_t fir
   alignas(64) std::byte buffers[4][tile_buffer];
   const Tiling t = tiling_of(e, inputs);
   int64_t tile = first_item * t.per_item, last = at_most(last_item * t.per_item, t.tiles);
-  if (tile >= last) return;
 
   Operand in[3], out;
   for (int k = 0; k < inputs; ++k) in[k].start(e.in[k], buffers[k]);

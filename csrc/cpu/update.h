@@ -29,7 +29,7 @@ struct SgdRule {
         momentum(splat(static_cast<T>(s.momentum))),
         share(splat(static_cast<T>(1 - s.dampening))),
         decay(splat(static_cast<T>(s.weight_decay))),
-        moves(s.momentum != 0 && s.velocity != nullptr),
+        moves(s.velocity != nullptr),
         dampens(s.dampening != 0),
         decays(s.weight_decay != 0),
         nesterov(s.nesterov) {}

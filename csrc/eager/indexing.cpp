@@ -101,8 +101,6 @@ void pick_backward(const Call& call, Argument grad, const Integers& rows, const 
   require_equal_counts(call, rows, columns);
   if (grad.view.shape[0] != rows.count)
     raise<ValueError>(call.op, "grad has ", grad.view.shape[0], " elements but there are ", rows.count, " indices");
-  if (num_rows < 0 || num_columns < 0)
-    raise<ValueError>(call.op, "shape = (", num_rows, ", ", num_columns, ") has a negative side");
   checked_multiply(call.op, num_rows, num_columns);
   Buffer row_memory, column_memory, memory;
   const int64_t* row = read_indices(call, rows, num_rows, row_memory);

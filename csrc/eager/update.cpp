@@ -8,8 +8,7 @@ namespace {
 void require_operand(const Call& call, const Argument& param, const Argument& other) {
   require_same_dtype(call, param, other);
   require_same_shape(call, param, other);
-  if (overlaps(param.view, other.view) && count_of(param.view) > 0)
-    raise<ValueError>(call.op, param.name, " overlaps ", other.name, " in memory");
+  if (overlaps(param.view, other.view)) raise<ValueError>(call.op, param.name, " overlaps ", other.name, " in memory");
 }
 
 void require_range(const Call& call, const char* name, double value, double low, double high, const char* range) {

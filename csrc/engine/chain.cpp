@@ -34,8 +34,9 @@ bool has_rows(const View& v) {
   return v.strides[1] >= 0 && (v.strides[0] == 0 || v.strides[0] >= extent);
 }
 
+// Of which one is written, and so has no two rows in one place.
 bool are_independent(const Region& a, const Region& b) {
-  return a.last <= b.first || b.last <= a.first || (a.first == b.first && a.pitch == b.pitch && a.pitch != 0);
+  return a.last <= b.first || b.last <= a.first || (a.first == b.first && a.pitch == b.pitch);
 }
 
 // Whether blocks of rows of two kernels may take turns: neither writes what the other reads or writes in another row.

@@ -29,9 +29,10 @@ constexpr auto spin_time = std::chrono::microseconds(60);
 
 class Team {
  public:
+  // Two items at least, on two threads at least.
   void run(int64_t items, int threads, Task task, void* context) {
     std::unique_lock lock(busy_, std::try_to_lock);
-    if (!lock || threads < 2 || items < 2) return task(context, 0, items, 0);
+    if (!lock) return task(context, 0, items, 0);
     threads = static_cast<int>(std::min<int64_t>(threads, items));
     recruit(threads - 1);
     task_ = task, context_ = context, items_ = items, cpu_ = current_cpu();

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
-from tempfile import gettempdir
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -151,11 +150,11 @@ def _filled(value: float) -> Callable[[Array], Array]:
 
 
 def _mapped(x: Array) -> Array:
-    path = Path(gettempdir(), "fastnn-faults")
-    x.tofile(path)
-    view = np.memmap(path, x.dtype, "r", shape=x.shape) if x.size else x
-    path.unlink()
-    return view
+    if not x.size:
+        return x
+    with TemporaryFile() as file:
+        x.tofile(file)
+        return np.memmap(file, x.dtype, "r", shape=x.shape)
 
 
 def _tall(x: Array) -> Array:

@@ -44,12 +44,17 @@ def growth(good: int, failing: int, every: int = 7) -> tuple[int, int]:
     tenth of them, and all of them twice; `every` so many-th of the catalogue of malformed arguments takes part."""
     with _little_memory():
         right, wrong = _calls(every)
-    for calls, count in ((right, good), (wrong, failing)):
-        _repeat(calls, max(count // 10, 2 * len(calls)))
-    before, blocks = _resident(), sys.getallocatedblocks()
-    _repeat(right, good)
-    _repeat(wrong, failing)
-    return _resident() - before, sys.getallocatedblocks() - blocks
+    gc.collect()
+    gc.freeze()  # the calls themselves: not to be looked through after every training
+    try:
+        for calls, count in ((right, good), (wrong, failing)):
+            _repeat(calls, max(count // 10, 2 * len(calls)))
+        before, blocks = _resident(), sys.getallocatedblocks()
+        _repeat(right, good)
+        _repeat(wrong, failing)
+        return _resident() - before, sys.getallocatedblocks() - blocks
+    finally:
+        gc.unfreeze()
 
 
 def _calls(every: int) -> tuple[list[Call], list[Call]]:
@@ -81,9 +86,11 @@ def _little_memory() -> Iterator[None]:
 
 
 def _fitted() -> None:
-    """One call in some hundred trains a model."""
+    """One call in some hundred trains a model. Model and trainer refer to each other, and are collected at once: how
+    many wait for Python's collector differs from run to run, and with it the memory that is kept for the next."""
     X = np.ones((12, 3), np.float32)
     fn.Trainer(1, progress=False, seed=0).fit(fn.MLP(2, 4, lr=0.1), fn.ArrayData(X, np.zeros(12, int), batch_size=2))
+    gc.collect()
 
 
 def _is_refused(call: Call) -> bool:

@@ -124,6 +124,12 @@ def test_environment_with_a_bad_number_of_threads_is_refused_at_import(bad: str,
     assert message in imported_with(tmp_path, FASTNN_NUM_THREADS=bad).stderr
 
 
+def test_environment_without_an_instruction_set_leaves_the_choice(tmp_path: Path) -> None:
+    chosen = {imported_with(tmp_path, **environment).stdout for environment in ({}, {"FASTNN_ISA": ""})}
+    assert len(chosen) == 1
+    assert chosen != {""}
+
+
 def test_environment_with_an_unknown_instruction_set_is_refused_at_import(tmp_path: Path) -> None:
     assert "ImportError: [FASTNN_ISA] 'avx1024' cannot run here" in imported_with(tmp_path, FASTNN_ISA="avx1024").stderr
 

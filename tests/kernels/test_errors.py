@@ -283,6 +283,10 @@ VALUES = [
     *rows("sum mean max min", {"x": a23, "axis": (0, -2)}, ValueError, r"\baxis = -2\b.*twice"),
     *rows("sum mean argmax", {"x": a23, "axis": "0"}, TypeError, r"\baxis\b"),
     *rows("sum mean argmax", {"x": a23, "axis": 1.5}, TypeError, r"\baxis\b"),
+    *rows("gather", {"data": target, "indices": target, "dtype": "float32"}, TypeError, r"\bdata is int64\b"),
+    *rows(
+        "gather", {"data": a23.astype(np.uint8), "indices": target, "dtype": "int64"}, TypeError, r"\bdata is uint8\b"
+    ),
     *rows("one_hot", {"labels": target, "num_classes": -1}, ValueError, r"\bnum_classes = -1\b"),
     *rows("scatter_add", {"grad": ones(2), "indices": target, "num_rows": -1}, ValueError, r"\bnum_rows = -1\b"),
     *rows("pick_backward", {"grad": ones(2), **places, "shape": (2, -1)}, ValueError, r"\bshape\b.*-1"),

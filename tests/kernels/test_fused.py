@@ -56,6 +56,14 @@ def test_update_in_a_product(m: int, n: int, k: int, dtype: str, settings: dict[
         assert all(x is None or same_bits(x, y) for x, y in zip(given, expected, strict=True))
 
 
+def test_a_gradient_needs_both_the_activation_and_what_it_gave() -> None:
+    x = np.ones((2, 2))
+    with pytest.raises(ValueError, match=r"^\[matmul\] y needs backward, the name of an activation"):
+        kernels.matmul(x, x, y=x)
+    with pytest.raises(ValueError, match=r"^\[matmul\] backward needs y"):
+        kernels.matmul(x, x, backward="relu")
+
+
 # ---- what a product chooses -----------------------------------------------------------------------------------
 
 
@@ -67,6 +75,8 @@ def test_a_product_says_how_it_goes_about_its_shape() -> None:
     assert ", b in place, " in kernels.explain_product(x, weight)
     one_column = kernels.explain_product(np.zeros((2, 4096), np.float32).T, np.zeros((2, 1), np.float32))
     assert one_column.endswith(", lanes along m")
+    deep = kernels.explain_product(np.zeros((256, 2048), np.float32), np.zeros((2048, 64), np.float32))
+    assert deep.startswith("a packed ahead, b packed ahead, ")
 
 
 def test_a_product_that_cannot_be_is_not_explained() -> None:

@@ -42,6 +42,31 @@ def test_result_is_a_fresh_contiguous_aligned_array(case: Case) -> None:
         assert not any(np.shares_memory(result, x) for x in call.arrays.values())
 
 
+def test_every_integer_type_of_c_is_the_one_of_its_size() -> None:
+    """Where long has 64 bits, long long is another type for NumPy, and so is int where long has 32."""
+    for letter in "ilq":
+        x = np.array([3, -4], letter)
+        assert kernels.equal(x, x.astype(f"int{8 * x.itemsize}")).all()
+    for letter in "bhilqBHILQ":
+        labels = np.array([1, 0], letter)
+        assert kernels.accuracy(np.eye(2, dtype=np.float32)[[1, 0]], labels) == 1
+
+
+def test_windows_that_run_backwards_are_read_as_any_other_array() -> None:
+    """A step along an axis leads to the place that a step back along the other does."""
+    x = np.arange(99, dtype=np.float32) / 99
+    windows = np.lib.stride_tricks.as_strided(x[49:], (50, 50), (4, -4))
+    assert same_bits(kernels.exp(windows), kernels.exp(windows.copy()))
+
+
+def test_result_in_the_memory_of_its_operand_is_refused_where_elements_change_places() -> None:
+    x = np.arange(9, dtype=np.float32).reshape(3, 3)
+    for out in (x.T, x.view(np.int32)):
+        with pytest.raises(ValueError, match=r"^\[cast\] out overlaps x in memory"):
+            kernels.cast(x, dtype=out.dtype.name, out=out)
+    assert same_bits(x, np.arange(9, dtype=np.float32).reshape(3, 3))
+
+
 def unlike(dtype: np.dtype) -> np.dtype:
     return np.dtype("float64" if dtype == np.float32 else "float32")
 

@@ -240,6 +240,21 @@ def test_accuracy_takes_the_first_of_equal_logits_and_nan_as_largest(dtype: str)
     assert kernels.accuracy(logits, np.array([1, 2, 1, 1])) == 0.25
 
 
+@pytest.mark.parametrize("divisor", [255.0, 3e38, 1e-39])
+def test_bytes_are_divided_also_where_the_reciprocal_has_fewer_digits(divisor: float) -> None:
+    """3e38 has one among the subnormals, and 1e-39 none."""
+    data = np.arange(256, dtype=np.uint8).repeat(64).reshape(256, 64)
+    with np.errstate(over="ignore"):
+        expected = data.astype(np.float32) / np.float32(divisor)
+    gathered = kernels.gather(data, np.arange(256), divisor=divisor, dtype="float32")
+    assert (gathered == expected).all()
+
+
+def test_bytes_are_picked_as_they_are() -> None:
+    data = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert kernels.pick(data, np.array([1, 0]), np.array([2, 1])).tolist() == [5, 1]
+
+
 @floats
 def test_nan_in_a_product_stays_in_its_row_and_column(dtype: str) -> None:
     a, b = np.ones((20, 300), dtype), np.ones((300, 40), dtype)

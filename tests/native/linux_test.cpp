@@ -76,6 +76,15 @@ void a_quota_narrows_the_team() {
   CHECK(available_cpus(at.c_str()) == 1);
   write("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "-1\n");
   CHECK(available_cpus(at.c_str()) == all);
+  // What no kernel writes limits nothing.
+  write("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "100000\n");
+  write("sys/fs/cgroup/cpu/job/cpu.cfs_period_us", "0\n");
+  CHECK(available_cpus(at.c_str()) == all);
+  fs::remove(root / "sys/fs/cgroup/cpu/job/cpu.cfs_period_us");
+  CHECK(available_cpus(at.c_str()) == all);
+  write("sys/fs/cgroup/cpu.max", "50000 0\n");
+  write("proc/self/cgroup", "nonsense\n4:nonsense\n3:memory:/job\n0::\n");
+  CHECK(available_cpus(at.c_str()) == all);
   fs::remove_all(root);
 }
 

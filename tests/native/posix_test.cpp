@@ -36,10 +36,21 @@ void a_team_without_memory_is_smaller_and_signals_stay_as_they_were() {
   }));
 }
 
+void memory_that_there_is_no_room_to_remember_is_given_back() {
+  std::vector<std::byte*> blocks;
+  for (int i = 0; i < 100; ++i) blocks.push_back(allocate(777));
+  no_memory = true;
+  for (std::byte* block : blocks) release(block);
+  no_memory = false;
+  Buffer buffer(777);
+  std::memset(buffer.data(), 1, 777);
+}
+
 }  // namespace
 
 int main() {
   a_forked_child_has_a_team_of_its_own();
   a_team_without_memory_is_smaller_and_signals_stay_as_they_were();
+  memory_that_there_is_no_room_to_remember_is_given_back();
   return report();
 }

@@ -137,6 +137,23 @@ void a_label_outside_the_classes_ends_a_run_before_anything_is_updated() {
   CHECK(before == native.weight);
 }
 
+void results_are_read_in_every_dtype() {
+  float single = 1.5f;
+  double wide = -2.5;
+  int64_t large = int64_t{1} << 40;
+  int32_t small = -4;
+  uint8_t byte = 200, truth = 1;
+  auto scalar = [](auto& value, DType dtype) { return View{reinterpret_cast<std::byte*>(&value), dtype, 0, {}, {}}; };
+  engine::Program program({scalar(single, DType::float32), scalar(wide, DType::float64), scalar(large, DType::int64),
+                           scalar(small, DType::int32), scalar(byte, DType::uint8), scalar(truth, DType::boolean)});
+  double results[6] = {};
+  engine::Steps once;
+  once.count = 1, once.results = results;
+  program.run(once, 1);
+  const double expected[] = {1.5, -2.5, 0x1p40, -4, 200, 1};
+  CHECK(std::equal(std::begin(results), std::end(results), expected));
+}
+
 struct Place {
   int64_t offset;
   std::vector<int64_t> shape, strides;
@@ -193,6 +210,12 @@ void chained_kernels_broadcast_along_rows_and_columns() {
   check_elementwise({{{x, x, y}}, {{wider_y, x, wide}}});
   Place askew{170000, {m, n}, {1, m + 1}};
   check_elementwise({{{x, x, turned}}, {{askew, x, wide}}});
+  Place mirrored{n - 1, {m, n}, {n, -1}};
+  check_elementwise({{{x, row, wide}}, {{mirrored, x, wide}}});
+  Place wide_transposed{200000, {n, m}, {m + 5, 1}}, x_as_transposed{0, {n, m}, {m, 1}};  // as many, in other rows
+  check_elementwise({{{x, row, wide}}, {{x_as_transposed, x_as_transposed, wide_transposed}}});
+  Place one{0, {}, {}}, two{1, {}, {}};
+  check_elementwise({{{one, one, two}}, {{two, one, one}}});
 }
 
 }  // namespace
@@ -202,5 +225,6 @@ int main() {
   chained_kernels_broadcast_along_rows_and_columns();
   a_program_has_the_bits_of_its_calls_and_allocates_nothing();
   a_label_outside_the_classes_ends_a_run_before_anything_is_updated();
+  results_are_read_in_every_dtype();
   return report();
 }
