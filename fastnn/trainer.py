@@ -14,6 +14,7 @@ from . import functional as F
 from .autograd import no_grad
 from .callbacks import Callback
 from .claims import claim, native_threads
+from .closures import step_by_closure, why_from_python
 from .divergence import DivergenceError, are_finite, diverged
 from .execution import Steps, has_user_code
 from .history import History, Meter
@@ -52,6 +53,9 @@ class Trainer:
     where a loader has no seed of its own. None draws one, from `fastnn.manual_seed` where that was called;
     ``history.seed`` tells which, and repeats the run. Layers that had weights before keep them.
 
+    An optimizer with `takes_closure` (LBFGS) needs a loader of one batch with all examples: an epoch is then a step, of
+    up to its `max_iter` iterations, and runs from Python.
+
     A model, or a subclass of Trainer, may define `prepare_batch` and `fit_epoch`. While it trains, and later, `model`,
     `optim`, `history`, `epoch` (0, 1, ...) and `train_batch_idx` (steps made) can be looked at.
 
@@ -65,18 +69,8 @@ class Trainer:
 
     # What may change beside a step, and what the run itself changes from step to step (`record.watch`).
     _unwatched = frozenset(("train_dataloader", "val_dataloader", "callbacks", "_bar", "_under_way"))
-    _advances = frozenset(
-        [
-            "_epoch",
-            "_train_batch_idx",
-            "_val_batch_idx",
-            "_meter",
-            "_checked",
-            "_first_step",
-            "_logged",
-            "_val_seconds",
-            "_started",
-        ]
+    _advances = frozenset(("_epoch", "_train_batch_idx", "_val_batch_idx", "_val_seconds", "_started")) | frozenset(
+        ("_meter", "_checked", "_first_step", "_logged")
     )
 
     def __init__(
@@ -269,7 +263,7 @@ class Trainer:
         self._training, self._validation = self._make_steps(self._train), self._make_steps(self._validation_step)
 
     def _make_steps(self, step: Callable[[Batch, int], None]) -> Steps:
-        model, reason = self.model, None
+        model, reason = self.model, why_from_python(self)
         busy = [type(c).__name__ for c in self.callbacks if type(c).on_step_end is not Callback.on_step_end]
         if not self.replay:
             reason = "replay=False"
@@ -387,6 +381,9 @@ class Trainer:
     def _train(self, batch: Batch, examples: int) -> None:
         random.begin_step()
         self._meter.batch_size = examples
+        if getattr(self.optim, "takes_closure", False):
+            step_by_closure(self, batch, is_first=self.train_batch_idx == self._first_step)
+            return
         if self._ranks is None:
             loss = self._training_loss(batch)
             self.optim.zero_grad()

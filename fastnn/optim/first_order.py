@@ -1,39 +1,13 @@
-"""Optimizers, learning-rate schedules and gradient clipping, with the names and rules of torch.optim and D2L.
-
-A learning rate is a number or a schedule: any callable that takes the number of updates made so far (0 before the
-first) and returns a number. ``SGD(params, lr=CosineScheduler(1000))`` needs no further call.
-"""
+"""What optimizers share, and those that follow the gradient: SGD, Adam, AdamW."""
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, SupportsFloat
+from typing import Any, ClassVar, SupportsFloat
 
-from . import functional as F
-from .dispatch import Slot, before_step, constant, run, varies
-from .functional import clip_grad_norm_
-from .schedules import (
-    CosineScheduler,
-    FactorScheduler,
-    LinearScalingScheduler,
-    MultiFactorScheduler,
-    Schedule,
-    SquareRootScheduler,
-)
-from .tensor import Tensor
-
-__all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
-    "CosineScheduler",
-    "FactorScheduler",
-    "LinearScalingScheduler",
-    "MultiFactorScheduler",
-    "Optimizer",
-    "Schedule",
-    "SquareRootScheduler",
-    "clip_grad_norm_",
-]
+from fastnn import functional as F
+from fastnn.dispatch import Slot, before_step, constant, run, varies
+from fastnn.schedules import Schedule
+from fastnn.tensor import Tensor
 
 Params = Tensor | Iterable[Tensor] | Iterable[dict[str, Any]]
 
@@ -56,6 +30,8 @@ class Optimizer:
     """
 
     _advances = frozenset(("_num_updates",))  # what the run itself changes from step to step (`record.watch`)
+    takes_closure: ClassVar[bool] = False
+    """Whether `step` takes a function that computes the loss and its gradients, and calls it as often as it likes."""
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         name = type(self).__name__
