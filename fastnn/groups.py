@@ -12,6 +12,7 @@ import numpy as np
 
 from . import checkpoint, random
 from .data import ArrayData, ArrayDataset, DataLoader, DataModule
+from .data.sparse import is_sparse
 from .dispatch import Array
 from .loading import from_description
 from .models import Model
@@ -173,6 +174,8 @@ def fit_groups(
     check_options("fit_groups", options, max_workers)
     check_count("fit_groups", "min_rows", min_rows)
     _check_factory(factory)
+    if is_sparse(X):
+        raise TypeError("[fit_groups] X is sparse: use X.toarray()")
     names, rows = split("fit_groups", groups, len(X))
     y, refused = _without_refused(y)
     data = ArrayData(X, y, batch_size=batch_size)

@@ -214,8 +214,6 @@ def test_bad_examples_are_value_errors(estimator) -> None:
             few(estimator).fit(X, y, sample_weight=weights)
     with pytest.raises(ValueError, match="6 features"):
         few(estimator).fit(X, y).predict(X[:, :5])
-    with pytest.raises(TypeError, match="dense data is required"):
-        few(estimator).fit(csr_array(X), y)
 
 
 def test_targets_that_no_classifier_knows_are_value_errors() -> None:

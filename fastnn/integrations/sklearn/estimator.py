@@ -119,6 +119,8 @@ class NetworkEstimator(BaseEstimator):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on `X` (n_samples, n_features) and `y` (n_samples,) or (n_samples, n_outputs); returns the estimator.
 
+        X may be a matrix of scipy.sparse, here and in predictions; only the rows of a batch become dense.
+
         `sample_weight` (n_samples,) says how much each example counts; those of weight 0 take no part. Raises
         ValueError for data and parameters that do not fit, and where training diverges; warns (ConvergenceWarning)
         when `max_iter` ends it before `tol` does.
@@ -138,6 +140,7 @@ class NetworkEstimator(BaseEstimator):
             X,
             y,
             reset=is_first,
+            accept_sparse="csr",
             dtype=_FLOATING if is_first else self.model_.layers[0].weight.dtype,
             multi_output=self._multi_output,
             y_numeric=is_regressor(self),
@@ -232,5 +235,11 @@ class NetworkEstimator(BaseEstimator):
 
     def _outputs(self, X: Any) -> Array:
         check_is_fitted(self)
-        outputs: Array = self.model_.predict(validate_data(self, X, reset=False, dtype=_FLOATING))
+        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=_FLOATING)
+        outputs: Array = self.model_.predict(X)
         return outputs
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
