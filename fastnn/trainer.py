@@ -3,13 +3,12 @@
 import math
 import time
 import warnings
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from . import checkpoint, dispatch, nn, random, settings
+from . import checkpoint, dispatch, nn, random, reprs, settings, tabular
 from . import functional as F
 from .autograd import no_grad
 from .callbacks import Callback
@@ -107,6 +106,16 @@ class Trainer:
         self._bar: Any = None
         self._train_batch_idx = self._val_batch_idx = 0
         self._training: Steps | None = None
+
+    def __repr__(self) -> str:
+        return reprs.call(self)
+
+    def _repr_html_(self) -> str:
+        """Settings, and what came of training, as notebooks show them."""
+        made = {"epochs made": str(self._epoch), "execution": self.execution} if self._training else {}
+        latest = {name: tabular.number(values[-1]) for name, values in self._history.items() if values}
+        rows = [("", ""), *reprs.arguments(self).items(), *made.items(), *latest.items()]
+        return tabular.html("Trainer", rows, "<<")
 
     @property
     def execution(self) -> str:
@@ -227,7 +236,7 @@ class Trainer:
         self._meter, self._fitting, self._under_way = Meter(), True, Epoch()
         stack.callback(setattr, self, "_fitting", False)
         seed = saved.history.seed if saved else self.seed
-        seed = draw_seed() if seed is None else seed
+        seed = random.draw_seed() if seed is None else seed
         random.manual_seed(seed if self._ranks is None else self._ranks.share(seed))
         self.history = saved.history if saved else History(random.get_state()[0])
         for name, parameter in model.named_parameters():
@@ -483,12 +492,6 @@ class Trainer:
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self)
-
-
-def draw_seed() -> int:
-    """A seed from the state of `fastnn.random`, of ten digits or less so that it can be typed."""
-    drawn = random.counters(random.Purpose.USER)
-    return zlib.crc32(f"{drawn['seed']} {drawn['step'].value} {drawn['ordinal']}".encode())
 
 
 def _length(loader: Any) -> int | None:

@@ -28,10 +28,10 @@ ROWS = [
     {"testing"},
     {"record"},
     {"plot"},
-    {"schedules"},
+    {"schedules", "reprs", "tabular"},
     {"nn", "optim"},
     {"data", "utils"},
-    {"models", "description", "checkpoint", "loading", "least_squares", "metrics", "summary", "tabular"},
+    {"models", "description", "checkpoint", "loading", "least_squares", "metrics", "summary"},
     {"all_reduce", "ranks", "claims"},
     {
         "history",

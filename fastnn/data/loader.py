@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _core
+from fastnn import _core, reprs
 from fastnn import functional as F
 from fastnn.dispatch import Array, run, wrap
 from fastnn.functional.creation import as_array
@@ -96,6 +96,17 @@ class ArrayDataset:
     def __len__(self) -> int:
         return self.columns[0].shape[0] if self.rows is None else len(self.rows)
 
+    def __repr__(self) -> str:
+        return f"ArrayDataset({len(self):,} rows of {self.describe()})"
+
+    def describe(self) -> str:
+        """Dtype and shape of each part of an example, as they lie.
+
+        >>> ArrayDataset(np.zeros((5, 28, 28), np.uint8), np.zeros(5, np.int64)).describe()
+        'uint8 (28, 28), int64 ()'
+        """
+        return ", ".join(f"{column.dtype} {column.shape[1:]}" for column in self.columns)
+
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         number = operator.index(index)
         if not -len(self) <= number < len(self):
@@ -157,6 +168,9 @@ class DataLoader:
     def __len__(self) -> int:
         rows = len(self.dataset)
         return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
+
+    def __repr__(self) -> str:
+        return reprs.call(self)
 
     def set_epoch(self, epoch: int) -> None:
         """Makes the next iteration that of `epoch` (0, 1, ...), so that a resumed run meets the order it would have."""

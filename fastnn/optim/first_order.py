@@ -98,6 +98,15 @@ class Optimizer:
         lr = self.param_groups[0]["lr"]
         return float(lr(max(0, self.num_updates - 1)) if callable(lr) else lr)
 
+    def __repr__(self) -> str:
+        groups = []
+        for group in self.param_groups:
+            settings = [f"{name}={value!r}" for name, value in group.items() if name != "params"]
+            count = len(group["params"])
+            groups.append(", ".join([f"{count} parameter{'' if count == 1 else 's'}", *settings]))
+        lines = groups if len(groups) == 1 else [*(f"\n  ({i}): {group}" for i, group in enumerate(groups)), "\n"]
+        return f"{type(self).__name__}({''.join(lines)})"
+
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for member in self._members:
@@ -189,6 +198,8 @@ class SGD(Optimizer):
 
     >>> w = F.tensor([1.0], requires_grad=True)
     >>> optimizer = SGD([w], lr=0.25)
+    >>> optimizer
+    SGD(1 parameter, lr=0.25, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False)
     >>> (w * w).sum().backward()
     >>> optimizer.step()
     >>> w.tolist()
