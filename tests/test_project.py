@@ -27,11 +27,11 @@ ROWS = [
     {"tensor", "autograd", "functional"},
     {"testing"},
     {"record"},
-    {"plot"},
+    {"plot", "metrics"},
     {"schedules", "reprs", "tabular"},
     {"nn", "optim"},
     {"data", "utils"},
-    {"models", "description", "checkpoint", "loading", "least_squares", "metrics", "summary"},
+    {"models", "description", "checkpoint", "loading", "least_squares", "summary"},
     {"all_reduce", "ranks", "claims"},
     {
         "history",
