@@ -48,6 +48,20 @@ def test_programs_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.M
         exec(block, {})
 
 
+@pytest.mark.parametrize("page", sorted((DOCS / "notebooks").glob("*.md")), ids=lambda page: page.stem)
+def test_cells_of_a_notebook_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setenv("FASTNN_DATA", str(tiny_fashion_mnist.install(tmp_path, monkeypatch)))
+    monkeypatch.chdir(tmp_path)
+    cells = re.findall(
+        r"^```{code-cell} ipython3\n(?::[^\n]*\n)*(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert len(cells) >= 5
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec(cell, names)
+
+
 @pytest.mark.parametrize("page", sorted(page.name for page in DOCS.glob("*.md")))
 def test_links_of_a_page_lead_to_files_that_are_there(page: str) -> None:
     links = re.findall(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)", (DOCS / page).read_text())

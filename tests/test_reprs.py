@@ -1,5 +1,6 @@
 """What objects say of themselves: what they were made with, as it would be typed, and as tables in notebooks."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,7 @@ def test_notebooks_show_a_trainer_and_what_came_of_it() -> None:
 
 def test_notebooks_show_what_data_hold() -> None:
     html = fn.ArrayData(X, Y, val=0.2)._repr_html_()
-    assert '<td style="text-align:left">val</td><td style="text-align:right">2</td>' in html
+    assert re.search(r"<td [^>]*>val</td><td [^>]*>2</td>", html)
     assert "float32 (10,), int64 ()" in html
 
 
