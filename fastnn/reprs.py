@@ -23,7 +23,7 @@ def arguments(thing: object) -> dict[str, str]:
     for name, parameter in inspect.signature(type(thing).__init__).parameters.items():
         if name not in kept or (parameter.default is not _EMPTY and _is_same(kept[name], parameter.default)):
             continue
-        if (text := _text(kept[name])) is not None:
+        if (text := short(kept[name])) is not None:
             given[name] = text
     return given
 
@@ -46,8 +46,12 @@ def _is_same(value: Any, default: Any) -> bool:
     return value is default or (type(value) is type(default) and bool(value == default))
 
 
-def _text(value: Any) -> str | None:
-    """`value` in a few words; None where it has none of its own."""
+def short(value: Any) -> str | None:
+    """`value` in a few words, a function by its name; None where it has no words of its own.
+
+    >>> short([1, 2]), short(len), short(object())
+    ('[1, 2]', '<built-in function len>', None)
+    """
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"<{value.dtype} {tuple(value.shape)}>"
     if isinstance(value, os.PathLike):

@@ -57,6 +57,10 @@ class Scaled(callbacks.Callback):
             "AdamW(\n  (0): 1 parameter, lr=0.5, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01"
             "\n  (1): 1 parameter, lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01\n)",
         ),
+        (
+            optim.AdamW(weight(2), lr=weight),
+            "AdamW(1 parameter, lr=weight, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01)",
+        ),
         (optim.CosineScheduler(10), "CosineScheduler(max_update=10, base_lr=0.01, final_lr=0.0, warmup_steps=0, "
                                     "warmup_begin_lr=0.0)"),
         (fn.SyntheticRegression([2, -3.4], 4.2), "SyntheticRegression(w=[2, -3.4], b=4.2)"),

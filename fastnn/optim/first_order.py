@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, SupportsFloat
 
 from fastnn import functional as F
+from fastnn import reprs
 from fastnn.dispatch import Slot, before_step, constant, run, varies
 from fastnn.schedules import Schedule
 from fastnn.tensor import Tensor
@@ -101,7 +102,7 @@ class Optimizer:
     def __repr__(self) -> str:
         groups = []
         for group in self.param_groups:
-            settings = [f"{name}={value!r}" for name, value in group.items() if name != "params"]
+            settings = [f"{k}={reprs.short(v) or type(v).__name__}" for k, v in group.items() if k != "params"]
             count = len(group["params"])
             groups.append(", ".join([f"{count} parameter{'' if count == 1 else 's'}", *settings]))
         lines = groups if len(groups) == 1 else [*(f"\n  ({i}): {group}" for i, group in enumerate(groups)), "\n"]
