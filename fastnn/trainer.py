@@ -272,7 +272,7 @@ class Trainer:
         self._training, self._validation = self._make_steps(self._train), self._make_steps(self._validation_step)
 
     def _make_steps(self, step: Callable[[Batch, int], None]) -> Steps:
-        model, reason = self.model, why_from_python(self)
+        model, reason = self.model, why_from_python(self) if step == self._train else None
         busy = [type(c).__name__ for c in self.callbacks if type(c).on_step_end is not Callback.on_step_end]
         if not self.replay:
             reason = "replay=False"

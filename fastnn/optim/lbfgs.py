@@ -1,7 +1,6 @@
 """L-BFGS: Newton's method with the curvature that the latest steps have met; for whole data sets, not for batches."""
 
 import math
-from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -73,7 +72,7 @@ class LBFGS(Optimizer):
             )
         self.losses: list[float] = []
         self.has_converged = False
-        self._memory = _Memory(history_size)
+        self._memory = _Memory()
 
     def _check(self, group: dict[str, Any]) -> None:
         for setting in ("lr", "tolerance_grad", "tolerance_change"):
@@ -113,7 +112,7 @@ class LBFGS(Optimizer):
         if self.has_converged or not math.isfinite(loss):
             return
         for iteration in range(1, group["max_iter"] + 1):
-            direction = memory.direction(gradient)
+            direction = memory.direction(gradient, group["history_size"])
             start = Point(0.0, loss, F.dot(gradient, direction).item(), gradient)
             self.has_converged = start.slope > -group["tolerance_change"]
             if self.has_converged:
@@ -166,13 +165,13 @@ class LBFGS(Optimizer):
 
     def restart(self, like: Optimizer) -> None:
         super().restart(like)
-        self._memory, self.losses = _Memory(self.param_groups[0]["history_size"]), []
+        self._memory, self.losses = _Memory(), []
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "state": {0: self._memory.state_dict()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        memory = _Memory(state_dict["param_groups"][0]["history_size"])
+        memory = _Memory()
         memory.load_state_dict(state_dict["state"][0], sum(member.param.numel() for member in self._members))
         super().load_state_dict({**state_dict, "state": {}})
         self._memory = memory
@@ -181,8 +180,8 @@ class LBFGS(Optimizer):
 class _Memory:
     """What L-BFGS knows of the curvature: `pairs` of changes of parameters and gradient, the latest last."""
 
-    def __init__(self, size: int) -> None:
-        self.pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=size)  # with 1 / their product
+    def __init__(self) -> None:
+        self.pairs: list[tuple[Tensor, Tensor, float]] = []  # with 1 / their product
         self._scale = 1.0  # of the inverse Hessian before these pairs
         self._noted: tuple[Tensor, Tensor] | None = None  # the latest change of parameters, the gradient before it
 
@@ -190,12 +189,13 @@ class _Memory:
         """The parameters have changed by `step` times `direction`, and `gradient` was theirs before."""
         self._noted = direction * step, gradient
 
-    def direction(self, gradient: Tensor) -> Tensor:
-        """Minus the gradient times the inverse Hessian (Nocedal and Wright, 2006, algorithm 7.4)."""
+    def direction(self, gradient: Tensor, history_size: int) -> Tensor:
+        """Minus the gradient times the inverse Hessian of the latest pairs (Nocedal and Wright, algorithm 7.4)."""
         if self._noted is not None:
             change, before = self._noted
             self._add(change, gradient - before)
             self._noted = None
+        del self.pairs[:-history_size]
         q, shares = -gradient, []
         for change, bend, inverse in reversed(self.pairs):
             shares.append(F.dot(change, q).item() * inverse)

@@ -218,6 +218,27 @@ def test_a_copy_and_a_loaded_state_go_on_with_the_same_bits() -> None:
     assert loaded.num_updates == 2
 
 
+def test_a_changed_setting_holds_from_the_next_step_on() -> None:
+    net, other = perceptron(), perceptron()
+    shrunk = optim.LBFGS(net.parameters(), max_iter=4, line_search_fn="strong_wolfe")
+    short = optim.LBFGS(other.parameters(), max_iter=4, history_size=5, line_search_fn="strong_wolfe")
+    for i in range(3):
+        shrunk.param_groups[0]["history_size"] = [100, 5, 5][i]
+        shrunk.step(closure_of(net, shrunk))
+        short.step(closure_of(other, short))  # whose first step has no more than 5 pairs anyway
+    assert [p.tolist() for p in net.parameters()] == [p.tolist() for p in other.parameters()]
+
+
+def test_validation_runs_natively_all_the_same() -> None:
+    class Plain(fn.SoftmaxRegression):
+        def configure_optimizers(self) -> optim.LBFGS:
+            return optim.LBFGS(self.parameters(), max_iter=2)
+
+    trainer = fn.Trainer(5, seed=0)
+    trainer.fit(Plain(3, lr=1.0), fn.ArrayData(X, Y, val=(X, Y), batch_size=60))
+    assert trainer._validation.plan is not None
+
+
 def test_a_state_of_other_parameters_is_refused_whole() -> None:
     net, small = perceptron(), fn.tensor([1.0], requires_grad=True)
     optimizer = optim.LBFGS(net.parameters(), max_iter=3)
