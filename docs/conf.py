@@ -3,15 +3,30 @@
 import re
 
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
 import fastnn
+from fastnn.data import fetch, published
 
 project = "fastnn"
 author = copyright = "fastnn developers"
 version = release = fastnn.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
+
+# Notebooks are text, and are run for the site; those on Fashion-MNIST only where it can be had.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_execution_in_temp = True
+nb_merge_streams = True
+try:
+    fetch.find(published.FASHION_MNIST, None)
+except FileNotFoundError as missing:
+    logging.getLogger(__name__).info("notebooks on Fashion-MNIST are not run: %s", missing)
+    nb_execution_excludepatterns = ["notebooks/softmax_regression*", "notebooks/multilayer_perceptrons*"]
+
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 

@@ -26,7 +26,7 @@ if sys.version_info < (3, 12):  # where loading the native module would wait for
 
 from . import _core, autograd, data, functional, nn, optim
 from ._core import num_threads, set_num_threads
-from .autograd import no_grad
+from .autograd import enable_grad, no_grad
 from .data import ArrayData, DataLoader, DataModule, FashionMNIST, SyntheticRegression, TableData
 from .functional import (
     abs,
@@ -154,6 +154,7 @@ __all__ = [
     "cumsum",
     "data",
     "dot",
+    "enable_grad",
     "exp",
     "fit_groups",
     "fit_many",

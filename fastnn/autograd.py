@@ -50,9 +50,11 @@ class no_grad:
     tensor([0.5000, 0.5000], requires_grad=True)
     """
 
+    _enabled = False
+
     def __enter__(self) -> None:
         self._previous = state.grad_enabled
-        state.grad_enabled = False
+        state.grad_enabled = self._enabled
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -61,11 +63,25 @@ class no_grad:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
-        def without_grad(*args: P.args, **kwargs: P.kwargs) -> R:
-            with no_grad():
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+            with type(self)():
                 return function(*args, **kwargs)
 
-        return without_grad
+        return wrapped
+
+
+class enable_grad(no_grad):
+    """Operations inside are put on the tape, also where `no_grad` is around; a context manager and a decorator.
+
+    >>> import fastnn as fn
+    >>> w = fn.ones(2, requires_grad=True)
+    >>> with no_grad(), enable_grad():
+    ...     (w * 3).sum().backward()
+    >>> w.grad
+    tensor([3., 3.])
+    """
+
+    _enabled = True
 
 
 class Operation:

@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import checkpoint, optim, plot
+from . import checkpoint, optim, plot, reprs
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ class Callback:
     ``state.train_batch_idx`` (steps done) and ``state.should_stop``, which ends training after the epoch where it is
     set. An exception ends training at once and reaches whoever called fit.
     """
+
+    def __repr__(self) -> str:
+        return reprs.call(self)
 
     def on_fit_start(self, state: "Trainer") -> None:
         """Before the first epoch."""
@@ -80,8 +83,8 @@ class EarlyStopping(_Monitor):
     the weights of its best epoch after training, also where that was not ended here; a warning tells where these
     were of an earlier run that is gone on with, and so are not known.
 
-    >>> EarlyStopping("val_acc", patience=3).mode
-    'max'
+    >>> EarlyStopping("val_acc", patience=3)
+    EarlyStopping(monitor='val_acc', patience=3, mode='max')
     """
 
     def __init__(

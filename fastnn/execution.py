@@ -20,6 +20,7 @@ import numpy as np
 from . import random
 from .data import DataLoader
 from .data.loader import is_plain
+from .data.sparse import SparseColumn
 from .dispatch import Array, wrap
 from .record import Check, Eager, Engine, Epochs, Plan, Recorder
 from .record.engine import Load
@@ -84,7 +85,7 @@ class Steps:
         self._reason: str | None = reason
         self._news: str | None = None
         self._records: dict[Hashable, _Record] = {}
-        self._warm = self._own = self._compares = self._trusts = False
+        self._warm = self._own = self._is_sparse = self._compares = self._trusts = False
         self._sight: Sight | None = None  # when steps were compared
         self._unchecked = self._checking = 0.0  # seconds of native steps since then, and of comparing
         self._source: list[Any] = []
@@ -117,7 +118,8 @@ class Steps:
         if self.plan is None:
             return "eager: no step has been repeated yet"
         if self._own:
-            return f"epoch: steps run natively, shuffling and gathering included{news}"
+            sparse = ", of sparse rows by SciPy" if self._is_sparse else ""
+            return f"epoch: steps run natively, shuffling and gathering included{sparse}{news}"
         return f"step: each step runs natively, on batches made in Python{news}"
 
     # ---- an epoch -------------------------------------------------------------------------------------------------
@@ -135,6 +137,7 @@ class Steps:
         if self._never is None and self._failures < ATTEMPTS:
             self._reason = None
         source = _source(loader) if self._own else []
+        self._is_sparse = self._own and any(isinstance(column, SparseColumn) for column in loader.dataset.columns)
         if not _is_same(source, self._source):
             self._records.clear()
         self._source = source
@@ -175,7 +178,7 @@ class Steps:
                     steps -= 1  # the last
                 steps = self._steps_in_a_call(record, steps)
                 rows = self._rows(order[at : at + steps * size], size)
-                engine = self._engine(record, is_last, loader.dataset.take_into, len(rows) // steps)
+                engine = self._engine(record, is_last, loader.dataset.add_to, len(rows) // steps)
                 self._run_natively(record, engine, size, steps, rows)
             at += steps * size
             yield steps
@@ -311,7 +314,7 @@ class Steps:
         if len(engines) < len(sizes):
             return
         if self._epochs is None or self._epochs.engines != engines:
-            self._epochs = Epochs(engines, loader.dataset.take_into)
+            self._epochs = Epochs(engines, loader.dataset.add_to)
             self._epoch_seconds = sum(record.seconds for record in records)
         epochs = max(1, min(most, int(CALL_SECONDS / self._epoch_seconds)))
         rows = np.concatenate([loader.begin_epoch() for _ in range(epochs)])
@@ -394,9 +397,9 @@ def _brings_code(kind: type) -> bool:
     )
 
 
-def _source(loader: DataLoader) -> list[tuple[Array, dict[str, Any], dict[str, Any]]]:
+def _source(loader: DataLoader) -> list[tuple[Any, ...]]:
     """Where the rows of batches come from."""
-    return [(column.data._array, dict(column.gather), dict(column.cast)) for column in loader.dataset.columns]
+    return [column.source() for column in loader.dataset.columns]
 
 
 def _is_same(source: Sequence[Any], other: Sequence[Any]) -> bool:

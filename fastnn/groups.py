@@ -12,11 +12,11 @@ import numpy as np
 
 from . import checkpoint, random
 from .data import ArrayData, ArrayDataset, DataLoader, DataModule
+from .data.sparse import is_sparse
 from .dispatch import Array
 from .loading import from_description
 from .models import Model
 from .results import Table
-from .trainer import draw_seed
 from .workers import Stop, WorkerTrainer, check_count, check_options, side_by_side
 
 Name = int | str
@@ -55,6 +55,9 @@ class GroupModels(Mapping[Name, Model]):
         self.report = report
         self._model, self._weights = model, weights
         self._places = {name: i for i, name in enumerate(row.group for row in report if row.error is None)}
+
+    def __repr__(self) -> str:
+        return f"GroupModels({len(self)} of {len(self.report)} groups have a {type(self._model).__name__})"
 
     def __getitem__(self, group: Name) -> Model:
         if group not in self._places:
@@ -169,10 +172,12 @@ def fit_groups(
     >>> models.predict([[0.5], [0.5]], ["north", "south"]).round(3)
     array([1. , 0.5], dtype=float32)
     """
-    options |= {"max_epochs": max_epochs, "seed": draw_seed() if seed is None else seed}
+    options |= {"max_epochs": max_epochs, "seed": random.draw_seed() if seed is None else seed}
     check_options("fit_groups", options, max_workers)
     check_count("fit_groups", "min_rows", min_rows)
     _check_factory(factory)
+    if is_sparse(X):
+        raise TypeError("[fit_groups] X is sparse: use X.toarray()")
     names, rows = split("fit_groups", groups, len(X))
     y, refused = _without_refused(y)
     data = ArrayData(X, y, batch_size=batch_size)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from .data import ArrayData, DataLoader
+from .data.sparse import is_sparse
 from .dispatch import Array
 
 ROWS = 4096  # whose residuals are looked at together
@@ -58,6 +59,8 @@ def _remaining(X: Array, y: Array, mean: Array, weight: Array, level: Array) -> 
 def examples(data: Any, loader: Any) -> tuple[Array, Array, np.dtype[Any]]:
     """Training inputs and targets in float64 and in order, which shows in the last digits; and the batches' dtype."""
     if type(data) is ArrayData:  # its batches may be float32 of float64
+        if is_sparse(data.X):
+            raise TypeError("[solve] X is sparse: the closed form needs all of it, use X.toarray()")
         rows = slice(None) if data.train.rows is None else data.train.rows
         X, y, targets = data.X[rows], data.y[rows], data.train.columns[1].data
         return np.array(X, np.float64), np.array(y, np.float64).reshape(len(y), *targets.shape[1:]), targets.dtype

@@ -12,6 +12,7 @@ from .autograd import no_grad
 from .data import Schema
 from .data.labels import class_indices
 from .data.loader import Column, is_plain
+from .data.sparse import is_sparse
 from .dispatch import Array, wrap
 from .least_squares import examples, least_squares
 from .metrics import mean_squared_error, r2_score
@@ -106,10 +107,11 @@ class Model(nn.Module):
     def predict(self, X: Any, batch_size: int = 1024) -> Array:
         """Predictions for the rows of `X`: classes (n,), int64, or for regression values in the rank of the targets.
 
-        `X` is an array, a frame or a Tensor of numbers, and becomes the dtype of the parameters. uint8 is scaled as in
-        training (images by 1/255); TypeError where the model saw no uint8 then. At most `batch_size` rows are computed
-        at a time. A model with a `schema` also takes what `fastnn.data.read_table` does, a file for instance; it scales
-        the inputs, gives values in their own units (float64), and raises ValueError for other columns than its own.
+        `X` is an array, a frame, a Tensor or a sparse matrix of numbers, and becomes the dtype of the parameters. uint8
+        is scaled as in training (images by 1/255); TypeError where the model saw no uint8 then. At most `batch_size`
+        rows are computed at a time. A model with a `schema` also takes what `fastnn.data.read_table` does, a file for
+        instance; it scales the inputs, gives values in their own units (float64), and raises ValueError for other
+        columns than its own.
         """
         if self.classifies:
             return self._outputs(X, batch_size, lambda logits: logits.argmax(1))
@@ -146,7 +148,10 @@ class Model(nn.Module):
             raise ValueError(f"[predict] batch_size = {batch_size} must be at least 1")
         if self.schema is not None:
             X = self.schema.inputs(X)
-        array = X._array if isinstance(X, Tensor) else np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X)
+        if is_sparse(X):
+            array = X.tocsr()
+        else:
+            array = X._array if isinstance(X, Tensor) else np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"[predict] X is {array.dtype}: numbers are needed")
         if array.ndim < 2:
@@ -155,16 +160,18 @@ class Model(nn.Module):
         self.eval()
         try:
             with no_grad():
-                starts = range(0, max(1, len(array)), batch_size)
+                starts = range(0, max(1, array.shape[0]), batch_size)
                 parts = [finish(self(self._input(array[i : i + batch_size]))).numpy() for i in starts]
         finally:
             for module, mode in modes:
                 module.training = mode
         return np.concatenate(parts)
 
-    def _input(self, rows: Array) -> Tensor:
+    def _input(self, rows: Any) -> Tensor:
         weights = (p for p in self.parameters() if not isinstance(p, nn.UninitializedParameter))
         dtype = next((p.dtype for p in weights if p.dtype.kind == "f"), np.dtype("float32"))
+        if is_sparse(rows):
+            return F.tensor(rows.astype(dtype).toarray())
         if rows.dtype != np.uint8:
             return F.tensor(np.require(rows, dtype, ["C", "A"]))
         if self._uint8_divisor is None:
@@ -255,8 +262,8 @@ class Model(nn.Module):
         self._uint8_divisor = self._input_shape = None
         if is_plain(loader):
             inputs = loader.dataset.columns[0]
-            self._input_shape = inputs.data.shape[1:]
-            if inputs.data.dtype == np.uint8:
+            self._input_shape = inputs.shape[1:]
+            if isinstance(inputs, Column) and inputs.dtype == np.uint8:
                 self._uint8_divisor = float(inputs.gather.get("divisor", 1.0))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -97,6 +97,12 @@ def set_state(numbers: tuple[int, int, int]) -> None:
     own.ordinal = ordinal
 
 
+def draw_seed() -> int:
+    """A seed from the state there is, of ten digits or less so that it can be typed."""
+    drawn = counters(Purpose.USER)
+    return zlib.crc32(f"{drawn['seed']} {drawn['step'].value} {drawn['ordinal']}".encode())
+
+
 def begin_step() -> None:
     """Adds 1 to the step and starts its calls from 0; a trainer calls it before each step.
 

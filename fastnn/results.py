@@ -45,10 +45,20 @@ class Table(Sequence[Row], Generic[Row]):
         return pandas.DataFrame(self.columns)
 
     def __repr__(self) -> str:
-        columns = {name: values[:_SHOWN] for name, values in self.columns.items()}
-        lines = [list(columns), *map(list, zip(*(map(_text, values) for values in columns.values()), strict=True))]
-        table = [line.rstrip() for line in tabular.text(lines, ">" * len(columns))]
+        lines = self._lines()
+        table = [line.rstrip() for line in tabular.text(lines, ">" * len(lines[0]))]
         return "\n".join([*table, *([f"... {len(self)} rows"] if len(self) > _SHOWN else [])])
+
+    def _repr_html_(self) -> str:
+        """The table as notebooks show it."""
+        lines = self._lines()
+        shown = f", of which {_SHOWN} are shown" if len(self) > _SHOWN else ""
+        return tabular.html(f"{type(self).__name__} of {len(self)} rows{shown}", lines, ">" * len(lines[0]))
+
+    def _lines(self) -> list[list[str]]:
+        """The names, and the values of the first rows."""
+        columns = {name: values[:_SHOWN] for name, values in self.columns.items()}
+        return [list(columns), *map(list, zip(*(map(_text, values) for values in columns.values()), strict=True))]
 
 
 def _text(value: Any) -> str:

@@ -19,7 +19,6 @@ from .history import History
 from .models import Model
 from .results import Table
 from .resume import Epoch, write_run
-from .trainer import draw_seed
 from .workers import Stop, WorkerTrainer, check_count, check_options, side_by_side
 
 
@@ -102,7 +101,7 @@ def fit_many(
     import tempfile
 
     mode = mode_of("fit_many", monitor, mode)
-    options["seed"] = draw_seed() if seed is None else seed
+    options["seed"] = random.draw_seed() if seed is None else seed
     check_options("fit_many", {"max_epochs": max_epochs, **options}, max_workers)
     _check(data, max_epochs, monitor, halving)
     trials = list(map(Trial, _settings(grid, samples, options["seed"])))

@@ -38,7 +38,8 @@ def html(caption: str, rows: Rows, sides: str) -> str:
     from html import escape  # only now: few programs run in a notebook
 
     def cell(tag: str, text: str, side: str) -> str:
-        return f'<{tag} style="text-align:{"left" if side == "<" else "right"}">{escape(text)}</{tag}>'
+        style = f"text-align:{'left' if side == '<' else 'right'};padding:0 0.6em"
+        return f'<{tag} style="{style}">{escape(text)}</{tag}>'
 
     names, *body = rows
     tables = [("th", names), *(("td", row) for row in body)]

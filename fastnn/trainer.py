@@ -3,17 +3,17 @@
 import math
 import time
 import warnings
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from . import checkpoint, dispatch, nn, random, settings
+from . import checkpoint, dispatch, nn, random, reprs, settings, tabular
 from . import functional as F
 from .autograd import no_grad
 from .callbacks import Callback
 from .claims import claim, native_threads
+from .closures import step_by_closure, why_from_python
 from .divergence import DivergenceError, are_finite, diverged
 from .execution import Steps, has_user_code
 from .history import History, Meter
@@ -52,6 +52,9 @@ class Trainer:
     where a loader has no seed of its own. None draws one, from `fastnn.manual_seed` where that was called;
     ``history.seed`` tells which, and repeats the run. Layers that had weights before keep them.
 
+    An optimizer with `takes_closure` (LBFGS) needs a loader of one batch with all examples: an epoch is then a step, of
+    up to its `max_iter` iterations, and runs from Python.
+
     A model, or a subclass of Trainer, may define `prepare_batch` and `fit_epoch`. While it trains, and later, `model`,
     `optim`, `history`, `epoch` (0, 1, ...) and `train_batch_idx` (steps made) can be looked at.
 
@@ -70,18 +73,8 @@ class Trainer:
 
     # What may change beside a step, and what the run itself changes from step to step (`record.watch`).
     _unwatched = frozenset(("train_dataloader", "val_dataloader", "callbacks", "_bar", "_under_way"))
-    _advances = frozenset(
-        [
-            "_epoch",
-            "_train_batch_idx",
-            "_val_batch_idx",
-            "_meter",
-            "_checked",
-            "_first_step",
-            "_logged",
-            "_val_seconds",
-            "_started",
-        ]
+    _advances = frozenset(("_epoch", "_train_batch_idx", "_val_batch_idx", "_val_seconds", "_started")) | frozenset(
+        ("_meter", "_checked", "_first_step", "_logged")
     )
 
     def __init__(
@@ -118,6 +111,16 @@ class Trainer:
         self._bar: Any = None
         self._train_batch_idx = self._val_batch_idx = 0
         self._training: Steps | None = None
+
+    def __repr__(self) -> str:
+        return reprs.call(self)
+
+    def _repr_html_(self) -> str:
+        """Settings, and what came of training, as notebooks show them."""
+        made = {"epochs made": str(self._epoch), "execution": self.execution} if self._training else {}
+        latest = {name: tabular.number(values[-1]) for name, values in self._history.items() if values}
+        rows = [("", ""), *reprs.arguments(self).items(), *made.items(), *latest.items()]
+        return tabular.html("Trainer", rows, "<<")
 
     @property
     def execution(self) -> str:
@@ -200,7 +203,7 @@ class Trainer:
         self._meter, self._fitting, self._under_way = Meter(), True, Epoch()
         stack.callback(setattr, self, "_fitting", False)
         seed = saved.history.seed if saved else self.seed
-        seed = draw_seed() if seed is None else seed
+        seed = random.draw_seed() if seed is None else seed
         random.manual_seed(seed if self._ranks is None else self._ranks.share(seed))
         self.history = saved.history if saved else History(random.get_state()[0])
         for name, parameter in model.named_parameters():
@@ -236,7 +239,7 @@ class Trainer:
         self._training, self._validation = self._make_steps(self._train), self._make_steps(self._validation_step)
 
     def _make_steps(self, step: Callable[[Batch, int], None]) -> Steps:
-        model, reason = self.model, None
+        model, reason = self.model, why_from_python(self) if step == self._train else None
         busy = [type(c).__name__ for c in self.callbacks if type(c).on_step_end is not Callback.on_step_end]
         if not self.replay:
             reason = "replay=False"
@@ -354,6 +357,9 @@ class Trainer:
     def _train(self, batch: Batch, examples: int) -> None:
         random.begin_step()
         self._meter.batch_size = examples
+        if getattr(self.optim, "takes_closure", False):
+            step_by_closure(self, batch, is_first=self.train_batch_idx == self._first_step)
+            return
         if self._ranks is None:
             loss = self._training_loss(batch)
             self.optim.zero_grad()
@@ -453,12 +459,6 @@ class Trainer:
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self)
-
-
-def draw_seed() -> int:
-    """A seed from the state of `fastnn.random`, of ten digits or less so that it can be typed."""
-    drawn = random.counters(random.Purpose.USER)
-    return zlib.crc32(f"{drawn['seed']} {drawn['step'].value} {drawn['ordinal']}".encode())
 
 
 def _length(loader: Any) -> int | None:

@@ -53,7 +53,7 @@ def test_training_learns_prints_a_row_per_epoch_and_writes_everything(
     assert float(mean) > 0.9
     assert "--seed 1 repeats this run" in printed
 
-    names = ["model.safetensors", "history.csv"] + ["curves.png", "predictions.png"] * PICTURES
+    names = ["model.safetensors", "history.csv"] + ["curves.png", "confusion.png", "predictions.png"] * PICTURES
     assert sorted(path.name for path in Path("here/there").iterdir()) == sorted(names)
     assert printed.endswith("written:\n" + "".join(f"  {Path('here/there') / name}\n" for name in names))
     history = list(csv.DictReader(Path("here/there/history.csv").read_text().splitlines()))

@@ -9,6 +9,9 @@ import pytest
 
 import fastnn as fn
 from fastnn import cli
+from fastnn.cli import confusion
+from fastnn.data.labels import class_indices
+from fastnn.metrics import confusion_matrix
 
 RNG = np.random.default_rng(0)
 N = 90
@@ -59,7 +62,8 @@ def test_training_predicting_and_evaluating_have_the_bits_of_the_python_api(
     assert run(f"predict {MODEL} flowers.csv --proba") == 0
     answers = capsys.readouterr().out
     assert run(f"evaluate {MODEL} flowers.csv --target species") == 0
-    scores = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    measured, table = capsys.readouterr().out.split("\n\n")
+    scores = dict(line.split() for line in measured.splitlines())
 
     data = fn.TableData("flowers.csv", "species", val=0.3, batch_size=16, seed=5)
     model = fn.MLP(3, [8], lr=0.1)
@@ -80,6 +84,36 @@ def test_training_predicting_and_evaluating_have_the_bits_of_the_python_api(
         np.testing.assert_array_equal(np.array(column(f"P({name})", answers), np.float32), probabilities[:, i])
     assert {name: float(value) for name, value in scores.items()} == model.evaluate("flowers.csv", SPECIES)
     assert float(scores["accuracy"]) > 0.8
+    counts = confusion_matrix(class_indices(SPECIES, data.classes), model.predict("flowers.csv"))
+    heading, _, *rows = table.splitlines()
+    assert heading == "true classes in rows, predicted ones in columns:"
+    assert [row.split() for row in rows] == [
+        [str(i), name, *map(str, counts[i])] for i, name in enumerate(data.classes)
+    ]
+    assert "true classes in rows" in printed
+
+
+def test_a_confusion_matrix_is_drawn_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    assert run("train flowers.csv --target species --seed 1 --epochs 2") == 0
+    assert "confusion.png" in capsys.readouterr().out
+    assert Path("runs/mlp-flowers/confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert run(f"evaluate {MODEL} flowers.csv --plot new/matrix.svg") == 0
+    assert capsys.readouterr().out.endswith(f"\nwritten: {Path('new/matrix.svg')}\n")
+    assert "<svg" in Path("new/matrix.svg").read_text()
+
+
+def test_values_have_no_confusion_matrix(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train prices.csv --target price --drop id --epochs 2 --out there") == 0
+    assert "true classes" not in capsys.readouterr().out
+    assert not Path("there/confusion.png").exists()
+    assert run("evaluate there/model.safetensors prices.csv --plot matrix.png") == 2
+    assert said(capsys) == "--plot is for classes, and there/model.safetensors predicts values"
+
+
+def test_many_classes_are_not_printed_beside_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    confusion.show(np.arange(21), np.arange(21), list(map(str, range(21))))
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(("name", "make"), [("mlp", fn.MLPRegression), ("linear", fn.LinearRegression)])

@@ -14,7 +14,7 @@ ELSEWHERE = {  # pages whose examples another test runs
     "shell.md": "test_shell_docs.py",
     "sklearn.md": "integrations/test_sklearn_docs.py",
 }
-WITH_OUTPUT = ["many.md", "pictures.md"]
+WITH_OUTPUT = ["many.md", "pictures.md", "questions.md", "start.md"]
 PROGRAMS = ["../README.md", "index.md", "lecture.md", "scaling.md"]
 
 
@@ -33,7 +33,7 @@ def test_no_page_with_examples_is_forgotten() -> None:
 def test_examples_give_what_the_page_says(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
-    failed, tried = doctest.testfile(str(DOCS / page), module_relative=False)
+    failed, tried = doctest.testfile(str(DOCS / page), module_relative=False, optionflags=doctest.ELLIPSIS)
     assert tried > 0
     assert failed == 0
 
@@ -46,6 +46,20 @@ def test_programs_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.M
     assert blocks(page)
     for block in blocks(page):
         exec(block, {})
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "notebooks").glob("*.md")), ids=lambda page: page.stem)
+def test_cells_of_a_notebook_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setenv("FASTNN_DATA", str(tiny_fashion_mnist.install(tmp_path, monkeypatch)))
+    monkeypatch.chdir(tmp_path)
+    cells = re.findall(
+        r"^```{code-cell} ipython3\n(?::[^\n]*\n)*(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert len(cells) >= 5
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec(cell, names)
 
 
 @pytest.mark.parametrize("page", sorted(page.name for page in DOCS.glob("*.md")))

@@ -88,7 +88,7 @@ def test_many_steps_in_a_call_on_gathered_rows_have_the_bits_of_eager_ones(kind,
     rows, dataset = rows_and_dataset(make_batches())
     batches = gathered(dataset, rows)
     state, losses, plan = recorded(make, batches)
-    engine = Engine(plan, dataset.take_into, BATCH)
+    engine = Engine(plan, dataset.add_to, BATCH)
     at = RECORDED * BATCH
     for steps in calls:
         losses += losses_of(engine, engine.run(steps, rows[at : at + steps * BATCH]))
@@ -134,7 +134,7 @@ def run_wide(threads, dtype="float32"):
     set_num_threads(threads)
     try:
         state, losses, plan = recorded(lambda: wide_mlp(dtype), batches)
-        engine = Engine(plan, dataset.take_into, 256)
+        engine = Engine(plan, dataset.add_to, 256)
         losses += losses_of(engine, engine.run(5, rows[3 * 256 :]))
     finally:
         set_num_threads(before)
@@ -152,7 +152,7 @@ def test_threads_change_no_bit(dtype):
 def test_slots_have_their_values_of_each_step_afterwards():
     rows, dataset = rows_and_dataset(regression_batches())
     _, _, plan = recorded(STEP_KINDS["adam"][1], gathered(dataset, rows))
-    Engine(plan, dataset.take_into, BATCH).run(5, rows[: 5 * BATCH])
+    Engine(plan, dataset.add_to, BATCH).run(5, rows[: 5 * BATCH])
     optimizer = plan.before_step[-1].__self__
     assert optimizer.updates == 8
     assert optimizer.lr.value == 0.1 / 8**0.5
@@ -163,7 +163,7 @@ def test_versions_grow_and_gradients_are_gone_after_native_steps():
     rows, dataset = rows_and_dataset(class_batches())
     (W, b), _, plan = recorded(fused_softmax_regression, gathered(dataset, rows))
     version = W._storage.version
-    Engine(plan, dataset.take_into, BATCH).run(4, rows[: 4 * BATCH])
+    Engine(plan, dataset.add_to, BATCH).run(4, rows[: 4 * BATCH])
     assert W._storage.version == version + 4
     assert W.grad is None
     assert b.grad is None
@@ -177,7 +177,7 @@ def test_a_label_outside_the_classes_is_named_and_leaves_the_parameters_as_befor
     rows, dataset = rows_and_dataset(class_batches())
     batches = gathered(dataset, rows)
     state, _, plan = recorded(fused_softmax_regression, batches)
-    engine = Engine(plan, dataset.take_into, BATCH)
+    engine = Engine(plan, dataset.add_to, BATCH)
     dataset.columns[1].data.numpy()[rows[9 * BATCH + 2]] = label  # in the tenth step
     with pytest.raises(ValueError, match=rf"target\[2\] = {label} is not a class index"):
         engine.run(17, rows[RECORDED * BATCH :])
@@ -267,7 +267,7 @@ def test_a_function_may_keep_its_arguments():
 
 def test_a_batch_that_does_not_fit_is_refused():
     _, _, plan = recorded(fused_softmax_regression, class_batches())
-    engine = Engine(plan, rows_and_dataset(class_batches())[1].take_into, BATCH)
+    engine = Engine(plan, rows_and_dataset(class_batches())[1].add_to, BATCH)
     with pytest.raises(ValueError, match=r"\[replay\] batch\[0\] is float32 \(3, 1, 3, 2\)"):
         engine.load([part[:3] for part in class_batches()[0]])
     with pytest.raises(ValueError, match=r"rows must be contiguous int64, 2 times rows_to"):
@@ -289,7 +289,7 @@ def test_data_are_gathered_from_where_they_are(tmp_path, where, dtype):
     rows = rng.permutation(64)
     batches = gathered(dataset, rows)
     state, losses, plan = recorded(fused_softmax_regression, batches)
-    engine = Engine(plan, dataset.take_into, BATCH)
+    engine = Engine(plan, dataset.add_to, BATCH)
     losses += losses_of(engine, engine.run(5, rows[RECORDED * BATCH :]))
     expected, expected_state = eager(fused_softmax_regression, batches)
     assert losses == expected
@@ -300,7 +300,7 @@ def test_data_changed_between_calls_are_seen():
     rows, dataset = rows_and_dataset(regression_batches())
     _, make = STEP_KINDS["fused linear regression"]
     state, _, plan = recorded(make, gathered(dataset, rows))
-    engine = Engine(plan, dataset.take_into, BATCH)
+    engine = Engine(plan, dataset.add_to, BATCH)
     X = dataset.columns[0].data.numpy()
     X *= 2
     changed = gathered(dataset, rows)
@@ -317,7 +317,7 @@ def test_the_short_last_batch_has_an_engine_of_its_own():
     state, step = logging_its_loss(fused_softmax_regression)
     whole = record(step, gathered(dataset, rows)[:3])
     short = record(step, [dataset.take(F.tensor(rows[:3]))] * 3)
-    engines = [Engine(whole, dataset.take_into, BATCH), Engine(short, dataset.take_into, 3)]
+    engines = [Engine(whole, dataset.add_to, BATCH), Engine(short, dataset.add_to, 3)]
     for _ in range(2):
         engines[0].run(2, rows[: 2 * BATCH])
         engines[1].run(1, rows[-3:])

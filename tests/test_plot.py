@@ -201,7 +201,7 @@ def test_many_classes_are_shown_without_numbers() -> None:
     ],
 )
 def test_what_is_no_class_is_an_error(truth: list, predicted: list, message: str) -> None:
-    with pytest.raises(ValueError, match=rf"\[plot.confusion_matrix\] {message}"):
+    with pytest.raises(ValueError, match=rf"\[confusion_matrix\] {message}"):
         plot.confusion_matrix(truth, predicted, ["bag", "coat"])
 
 

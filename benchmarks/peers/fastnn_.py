@@ -118,7 +118,7 @@ class ReplayedTraining(EagerTraining):
         rows = fastnn.tensor(problem.orders[0][0])
         plan = record(self.logged_step, [self.dataset.take(rows) for _ in range(3)])
         assert isinstance(plan, Plan), plan
-        self.engine = Engine(plan, self.dataset.take_into, batch)
+        self.engine = Engine(plan, self.dataset.add_to, batch)
         self.start(problem)
 
     def logged_step(self, x: fastnn.Tensor, y: fastnn.Tensor) -> None:

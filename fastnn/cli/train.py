@@ -9,13 +9,16 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 import fastnn as fn
 from fastnn.callbacks import Callback
-from fastnn.data.labels import listed
+from fastnn.data.labels import class_indices, listed
 from fastnn.data.published import FASHION_MNIST
 from fastnn.data.table import SUFFIXES
 from fastnn.ranks import Ranks, is_launched
 
+from . import confusion
 from .arguments import Commands, positive
 
 EXAMPLES = """examples:
@@ -27,6 +30,7 @@ EXAMPLES = """examples:
   fastnn train homes.csv --target price --model linear        linear regression
   mpiexec -n 4 fastnn train fashion-mnist --shards 4          four processes, which find the same weights as one would
 """
+_SHOWN = 40  # images
 _TABLE_OPTIONS = ("target", "drop", "task", "val")
 
 
@@ -37,7 +41,7 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="train a model and write weights, history and pictures",
         description="Trains a model, prints a row per epoch, and writes model.safetensors, history.csv and\n"
-        "curves.png; for fashion-mnist also predictions.png.",
+        "curves.png; for classes also confusion.png, for fashion-mnist predictions.png.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -132,15 +136,18 @@ def _train_on_images(options: argparse.Namespace) -> None:
     trainer = _fit(model, data, options, options.epochs or 10)
     last = trainer.history["val_acc"][-3:]
     print(f"\nmean val_acc of the last {len(last)} epoch{'s' * (len(last) > 1)}: {sum(last) / len(last):.4f}")
+    images, labels = (np.concatenate(parts) for parts in zip(*data.val_dataloader(), strict=True))
+    predicted = model.predict(images)
+    confusion.show(labels, predicted, data.classes)
     written = _write(trainer, out, options)
     if written and _can_draw():
         from fastnn import plot
 
-        X, y = next(iter(data.val_dataloader()))
-        shown = min(40, len(X))
-        truth, predicted = data.text_labels(y[:shown]), data.text_labels(model.predict(X[:shown]))
-        plot.images(X[:shown], truth, predicted=predicted, path=out / "predictions.png")
-        written.append("predictions.png")
+        plot.confusion_matrix(labels, predicted, data.classes, path=out / "confusion.png")
+        truth, guesses = data.text_labels(labels[:_SHOWN]), data.text_labels(predicted[:_SHOWN])
+        plot.images(images[:_SHOWN], truth, predicted=guesses, path=out / "predictions.png")
+        written += ["confusion.png", "predictions.png"]
+    print()
     _conclude(trainer, out, written)
 
 
@@ -166,9 +173,20 @@ def _train_on_table(options: argparse.Namespace) -> None:
     print(f"{schema.target} from {len(schema.features)} columns: {kind}")
     model = _model(options, len(schema.features), len(data.classes or [schema.target]), values=values)
     trainer = _fit(model, data, options, options.epochs or 100)
-    scores = model.evaluate(data.X[val.rows], data.y[val.rows])
+    rows, labels = data.X[val.rows], data.y[val.rows]
+    scores = model.evaluate(rows, labels)
     print("\nvalidation:", ", ".join(f"{name} {value:.4g}" for name, value in scores.items()))
-    _conclude(trainer, out, _write(trainer, out, options))
+    if data.classes is not None:
+        truth, predicted = class_indices(labels, data.classes), model.predict(rows)
+        confusion.show(truth, predicted, data.classes)
+    written = _write(trainer, out, options)
+    if written and data.classes is not None and _can_draw():
+        from fastnn import plot
+
+        plot.confusion_matrix(truth, predicted, data.classes, path=out / "confusion.png")
+        written.append("confusion.png")
+    print()
+    _conclude(trainer, out, written)
 
 
 def _model(options: argparse.Namespace, inputs: int, outputs: int, *, values: bool) -> fn.Model:

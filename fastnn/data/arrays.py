@@ -11,14 +11,16 @@ from fastnn.tensor import Tensor
 
 from .loader import ArrayDataset, Column, DataLoader
 from .module import DataModule
+from .sparse import SparseColumn, is_sparse
 
 _SPLIT_EPOCH = 2**44 - 1  # the last there is: no epoch of training shuffles as the split did
 
 
 class ArrayData(DataModule):
-    """Training data from arrays: NumPy, memory maps, Tensors, or frames with a `to_numpy` (pandas, polars).
+    """Training data from arrays: NumPy, memory maps, Tensors, frames with a `to_numpy` (pandas, polars), sparse X.
 
-    `X` is (n, ...), numbers of any kind; batches of it are `dtype`, "float32" or "float64". `y` (n,) of any integer
+    `X` is (n, ...), numbers of any kind; batches of it are `dtype`, "float32" or "float64". Of a matrix of scipy.sparse
+    only the rows of a batch become dense. `y` (n,) of any integer
     dtype or bool is a label and becomes int64. Floating-point `y` is a target: (n,) becomes (n, 1) and `predict` gives
     it back as (n,); (n, k) stays. `val` is (X, y) for validation, or the fraction of the rows to set aside, drawn by
     `seed` (None: 0), and with `stratify` by the same share of each class. `shuffle` mixes the training rows every
@@ -87,11 +89,13 @@ class ArrayData(DataModule):
         return None if self.val is None else DataLoader(self.val, self.batch_size)
 
 
-def _numbers(given: Any, name: str) -> Array:
+def _numbers(given: Any, name: str) -> Any:
     """`given` as an array of numbers with at least one row, not copied where it is an array already."""
     if isinstance(given, Tensor):
         given = given._array
-    array = np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
+    array: Any = given
+    if not (is_sparse(given) and name.endswith("X")):
+        array = np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
     if array.dtype.kind not in "biuf":
         raise TypeError(
             f"[ArrayData] {name} has dtype {array.dtype}: numbers are needed, say {name}.astype('float32'), "
@@ -102,15 +106,18 @@ def _numbers(given: Any, name: str) -> Array:
     return array
 
 
-def _columns(X: Array, y: Array, dtype: str, names: tuple[str, str]) -> tuple[Column, Column]:
-    if len(X) != len(y):
-        raise ValueError(f"[ArrayData] {names[0]} has {len(X)} rows but {names[1]} has {len(y)}: make them equal")
+def _columns(X: Any, y: Array, dtype: str, names: tuple[str, str]) -> tuple[Column | SparseColumn, Column]:
+    if X.shape[0] != len(y):
+        raise ValueError(f"[ArrayData] {names[0]} has {X.shape[0]} rows but {names[1]} has {len(y)}: make them equal")
     if X.ndim == 1:
         raise ValueError(f"[ArrayData] {names[0]} has shape {X.shape}: write {names[0]}.reshape(-1, 1) for one feature")
+    targets = Column(wrap(_targets(y, dtype, names[1])))
+    if is_sparse(X):
+        return SparseColumn(X, dtype), targets
     stays = X.flags.c_contiguous and X.flags.aligned and X.dtype.isnative and X.dtype in _READ_IN_PLACE
     if not (stays and (X.dtype in (np.uint8, dtype) or _is_mapped(X))):
         X = _laid_out(X, dtype)
-    return Column(wrap(X), dtype=dtype), Column(wrap(_targets(y, dtype, names[1])))
+    return Column(wrap(X), dtype=dtype), targets
 
 
 _READ_IN_PLACE = tuple(map(np.dtype, ("float32", "float64", "int64", "int32", "uint8", "bool")))

@@ -1,17 +1,20 @@
 """Batches from arrays: rows are gathered when they are asked for, from wherever the arrays lie."""
 
+import functools
 import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from fastnn import _core
+from fastnn import _core, reprs
 from fastnn import functional as F
 from fastnn.dispatch import Array, run, wrap
 from fastnn.functional.creation import as_array
 from fastnn.random import Purpose, check_seed, counters
 from fastnn.tensor import Tensor
+
+from .sparse import SparseColumn, is_sparse
 
 
 class Column:
@@ -31,6 +34,20 @@ class Column:
             self.gather |= self.cast
             self.cast = {}
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of all rows."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of `data`; batches may have another."""
+        return self.data.dtype
+
+    def source(self) -> tuple[Any, ...]:
+        """What batches are made of, and how."""
+        return self.data._array, dict(self.gather), dict(self.cast)
+
     def take(self, rows: Tensor) -> Tensor:
         """A new Tensor of the rows whose numbers are in `rows` (int64)."""
         part: Tensor = run("gather", self.data, rows, **self.gather)
@@ -46,13 +63,17 @@ class Column:
         _core.gather(data, rows, out=part, **self.gather)
         _core.cast(part, out=out)
 
+    def add_to(self, program: _core.Program, rows: Array, out: Array) -> None:
+        """Make `take_into` a part of each step of `program`."""
+        program.record(functools.partial(self.take_into, rows, out))
+
 
 class ArrayDataset:
     """Arrays of equal length as a data set of examples; `rows` (int64) says which of them belong to it, None: all.
 
-    `columns` are Tensors, NumPy arrays or Columns; what is not contiguous is copied once. An example, ``dataset[i]``,
-    is a tuple with a Tensor for each. Raises ValueError for no array, arrays without rows, or arrays of different
-    lengths.
+    `columns` are Tensors, NumPy arrays, matrices of scipy.sparse, whose rows become dense in a batch, or Columns; what
+    is not contiguous is copied once. An example, ``dataset[i]``, is a tuple with a Tensor for each. Raises ValueError
+    for no array, arrays without rows, or arrays of different lengths.
 
     >>> dataset = ArrayDataset(np.arange(6.0).reshape(3, 2), np.array([0, 1, 1]))
     >>> len(dataset)
@@ -61,10 +82,10 @@ class ArrayDataset:
     (tensor([4., 5.], dtype=float64), tensor(1))
     """
 
-    def __init__(self, *columns: "Column | Tensor | Array", rows: Array | None = None) -> None:
-        self.columns = tuple([column if isinstance(column, Column) else Column(_tensor(column)) for column in columns])
+    def __init__(self, *columns: Any, rows: Array | None = None) -> None:
+        self.columns: tuple[Any, ...] = tuple(map(_column, columns))  # Column or SparseColumn
         self.rows = rows
-        shapes = [column.data.shape for column in self.columns]
+        shapes = [column.shape for column in self.columns]
         if not shapes or any(len(shape) == 0 for shape in shapes):
             raise ValueError(f"[DataLoader] dataset needs arrays of at least one dimension, not shapes {shapes}")
         if len({shape[0] for shape in shapes}) > 1:
@@ -73,7 +94,18 @@ class ArrayDataset:
             raise ValueError(f"[DataLoader] dataset has no rows: shapes {shapes}")
 
     def __len__(self) -> int:
-        return len(self.columns[0].data) if self.rows is None else len(self.rows)
+        return self.columns[0].shape[0] if self.rows is None else len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"ArrayDataset({len(self):,} rows of {self.describe()})"
+
+    def describe(self) -> str:
+        """Dtype and shape of each part of an example, as they lie.
+
+        >>> ArrayDataset(np.zeros((5, 28, 28), np.uint8), np.zeros(5, np.int64)).describe()
+        'uint8 (28, 28), int64 ()'
+        """
+        return ", ".join(f"{column.dtype} {column.shape[1:]}" for column in self.columns)
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         number = operator.index(index)
@@ -86,16 +118,16 @@ class ArrayDataset:
         """A batch: the rows of the arrays whose numbers are in `rows` (int64)."""
         return tuple([column.take(rows) for column in self.columns])
 
-    def take_into(self, rows: Array, out: Sequence[Array]) -> None:
-        """The same as `take`, on arrays: those of `out` receive the batch."""
+    def add_to(self, program: _core.Program, rows: Array, out: Sequence[Array]) -> None:
+        """Make it a part of each step of `program` that `out` receives the batch of the rows in `rows`."""
         for column, part in zip(self.columns, out, strict=True):
-            column.take_into(rows, part)
+            column.add_to(program, rows, part)
 
 
 class DataLoader:
     """Batches of a data set, shuffled anew every epoch where asked; the short last batch is kept.
 
-    `dataset` is an ArrayDataset, or a tuple of Tensors or NumPy arrays of equal length; a batch is a tuple of new
+    `dataset` is an ArrayDataset, or a tuple of what that takes, arrays of equal length; a batch is a tuple of new
     Tensors of `batch_size` rows. The order depends on `seed`, the epoch and the number of rows alone. Without a `seed`
     the trainer's is used, and where there is no trainer one is drawn under `fastnn.manual_seed`. Each iteration is an
     epoch of its own; `set_epoch` names the next one. `drop_last` leaves a short last batch out. `num_workers` is taken
@@ -111,7 +143,7 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset: "ArrayDataset | tuple[Tensor | Array, ...] | list[Tensor | Array] | Tensor | Array",
+        dataset: Any,
         batch_size: int = 1,
         shuffle: bool = False,
         *,
@@ -136,6 +168,9 @@ class DataLoader:
     def __len__(self) -> int:
         rows = len(self.dataset)
         return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
+
+    def __repr__(self) -> str:
+        return reprs.call(self)
 
     def set_epoch(self, epoch: int) -> None:
         """Makes the next iteration that of `epoch` (0, 1, ...), so that a resumed run meets the order it would have."""
@@ -179,8 +214,14 @@ def is_plain(loader: Any) -> bool:
     return (
         type(loader) is DataLoader
         and type(loader.dataset) is ArrayDataset
-        and all(type(column) is Column for column in loader.dataset.columns)
+        and all(type(column) in (Column, SparseColumn) for column in loader.dataset.columns)
     )
+
+
+def _column(given: Any) -> Column | SparseColumn:
+    if isinstance(given, Column | SparseColumn):
+        return given
+    return SparseColumn(given) if is_sparse(given) else Column(_tensor(given))
 
 
 def _tensor(column: Tensor | Array) -> Tensor:

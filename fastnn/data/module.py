@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fastnn import reprs, tabular
 from fastnn.dispatch import Array
 from fastnn.tensor import Tensor
 
-from .loader import DataLoader
+from .loader import ArrayDataset, DataLoader
 
 
 class DataModule:
@@ -30,6 +31,25 @@ class DataModule:
 
     def __init__(self, batch_size: int = 64) -> None:
         self.batch_size = batch_size
+
+    def __repr__(self) -> str:
+        lines = [f"  {name}: {examples!r}" for name, examples in self._examples().items()]
+        return "\n".join([self._call(), *lines])
+
+    def _repr_html_(self) -> str:
+        """What there is to train and to validate on, as notebooks show it."""
+        rows = [("", "rows", "of")]
+        rows += [(name, f"{len(examples):,}", examples.describe()) for name, examples in self._examples().items()]
+        return tabular.html(self._call(), rows, "<><")
+
+    def _call(self) -> str:
+        given = reprs.arguments(self)
+        return reprs.with_arguments(type(self).__name__, {k: v for k, v in given.items() if k not in self._examples()})
+
+    def _examples(self) -> dict[str, ArrayDataset]:
+        """Data sets that this has ready, by name."""
+        found = {name: getattr(self, name, None) for name in ("train", "val")}
+        return {name: examples for name, examples in found.items() if isinstance(examples, ArrayDataset)}
 
     def get_tensorloader(
         self, tensors: tuple[Tensor | Array, ...] | list[Tensor | Array], train: bool, indices: Any = slice(0, None)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastnn import metrics
+
 from .figure import INK, SMALL, Path, new_figure, title, written
 
 if TYPE_CHECKING:
@@ -27,25 +29,8 @@ def confusion_matrix(
     >>> figure.axes[0].get_title(loc="left")
     '3 of 4 right, 75.0%'
     """
-    rows, columns = np.asarray(truth), np.asarray(predicted)
-    if rows.shape != columns.shape or rows.ndim != 1 or not len(rows):
-        raise ValueError(
-            f"[plot.confusion_matrix] truth has shape {rows.shape}, predicted {columns.shape}: "
-            "both must be class indices (n,), and n at least 1"
-        )
-    for name, indices in (("truth", rows), ("predicted", columns)):
-        if indices.dtype.kind not in "biu":
-            raise ValueError(f"[plot.confusion_matrix] {name} is {indices.dtype}: class indices are integers")
-    names = list(classes) or [str(i) for i in range(int(max(rows.max(), columns.max())) + 1)]
-    for name, indices in (("truth", rows), ("predicted", columns)):
-        for i in np.flatnonzero((indices < 0) | (indices >= len(names)))[:1]:
-            raise ValueError(
-                f"[plot.confusion_matrix] {name}[{i}] = {indices[i]} is not a class index: "
-                f"there are {len(names)} classes"
-            )
-    counts = np.zeros((len(names), len(names)), np.int64)
-    np.add.at(counts, (rows.astype(np.int64), columns.astype(np.int64)), 1)
-    return written(_draw(counts, names), path)
+    counts = metrics.confusion_matrix(truth, predicted, len(classes) or None)
+    return written(_draw(counts, list(classes) or list(map(str, range(len(counts))))), path)
 
 
 def _draw(counts: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]", names: Sequence[str]) -> "Figure":

@@ -1,6 +1,5 @@
 """The engine: a plan as a native program that runs many steps in one call, without Python."""
 
-import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,8 +12,8 @@ from .layout import lay_out
 from .plan import Plan
 from .replay import Replayer
 
-Load = Callable[[Array, Sequence[Array]], None]
-"""Fills the arrays of a batch with the rows whose numbers it is given, by kernels."""
+Load = Callable[[_core.Program, Array, Sequence[Array]], None]
+"""Makes it part of a program's steps to fill the arrays of a batch with the rows whose numbers an array holds then."""
 
 
 class Engine(Replayer):
@@ -37,7 +36,7 @@ class Engine(Replayer):
         self._program = _core.Program(self.logged)
         self._rows = np.zeros(batch_size, np.int64)
         if load is not None:
-            self._program.record(functools.partial(load, self._rows, self.inputs))
+            load(self._program, self._rows, self.inputs)
         for step, call in zip(self.plan.steps, self.calls, strict=True):
             if isinstance(step.kernel, str):
                 self._program.record(call)

@@ -30,7 +30,7 @@ class Epochs:
             slots = {slot: Slot(slot.value) for slot in engine.slots}
             self._slots.append(slots)
             rows = self._rows[first : first + engine.batch_size]
-            self._program.record(functools.partial(load, rows, engine.inputs))
+            load(self._program, rows, engine.inputs)
             for call in engine.calls:
                 self._program.record(_with_slots(call, slots))
             for j, value in enumerate(engine.logged):

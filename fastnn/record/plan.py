@@ -83,7 +83,7 @@ class Output(NamedTuple):
     logs: dict[str, Array]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """A step that can be replayed.
 
@@ -132,7 +132,7 @@ class Plan:
     def _first_use(self, number: int) -> str:
         return next((step.where for step in self.steps if number in _numbers(step)), "the result")
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """A table: a line per step, with its operands, fusions, arithmetic and the bytes it moves."""
         return table(self.steps, self.memory)
 

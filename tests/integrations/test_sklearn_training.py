@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from scipy.sparse import coo_array, csr_array, csr_matrix
 from sklearn import neural_network
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import StandardScaler
@@ -65,6 +66,30 @@ def test_native_steps_have_the_bits_of_steps_from_python(estimator, monkeypatch:
     eager = make(estimator).fit(X, target(estimator), WEIGHT)
     assert eager.execution_ == "eager: replay=False"
     assert bits(eager) == native
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("form", [csr_array, csr_matrix, coo_array])
+@pytest.mark.parametrize("estimator", ALL)
+def test_sparse_rows_give_the_bits_of_dense_ones(estimator, form, early_stopping: bool) -> None:
+    few = X * (np.abs(X) > 1)
+    settings = {"early_stopping": early_stopping, "validation_fraction": 0.2}
+    dense = make(estimator, **settings).fit(few, target(estimator), WEIGHT)
+    sparse = make(estimator, **settings).fit(form(few), target(estimator), WEIGHT)
+    assert bits(sparse) == bits(dense)
+    np.testing.assert_array_equal(sparse.predict(form(few)), dense.predict(few))
+    assert sparse.execution_ == "epoch: steps run natively, shuffling and gathering included, of sparse rows by SciPy"
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_partial_fit_and_probabilities_take_sparse_rows(solver: str) -> None:
+    few = csr_array(X * (np.abs(X) > 1))
+    dense, sparse = make(SoftmaxClassifier, solver=solver), make(SoftmaxClassifier, solver=solver)
+    for _ in range(2):
+        dense.partial_fit(few.toarray(), CLASSES, classes=[0, 1, 2])
+        sparse.partial_fit(few, CLASSES, classes=[0, 1, 2])
+    np.testing.assert_array_equal(sparse.predict_proba(few), dense.predict_proba(few.toarray()))
+    np.testing.assert_array_equal(sparse.decision_function(few), dense.decision_function(few.toarray()))
 
 
 def test_trained_estimators_keep_no_training_data() -> None:

@@ -1,10 +1,13 @@
-// What forks and signals do to the core.
+// What forks, signals and failing allocations do to the core.
 #include <pthread.h>
 #include <signal.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <new>
+#include <vector>
 
+#include "array/buffer.h"
 #include "child.h"
 
 // Memory that runs out when a test says so.

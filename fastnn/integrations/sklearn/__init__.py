@@ -14,8 +14,9 @@ lists what differs. All four estimators have, by keyword:
 
 Parameters
 ----------
-solver : "adam" or "sgd"
-    The linear estimators begin with "sgd".
+solver : "adam", "sgd" or "lbfgs"
+    The linear estimators begin with "sgd". "lbfgs" takes all examples at once, and neither `early_stopping` nor
+    `partial_fit`; of the linear estimators it finds the minimum to many digits (best with X in float64).
 alpha : float, 0.0001
     Strength of the L2 penalty on the weights, not on the intercepts: ``alpha / 2 * ||weights||**2``, divided by the
     weight of the examples in a batch of average weight.
@@ -26,11 +27,12 @@ learning_rate_init : float, 0.001
 learning_rate, power_t : "constant", "invscaling" or "adaptive", 0.5
     How "sgd" lowers the learning rate: not at all, by ``t_ ** power_t`` after each epoch, or to a fifth when it would
     have stopped.
-max_iter : int, 200
-    Most epochs.
+max_iter, max_fun : int, 200; int, 15000
+    Most epochs; of "lbfgs" most iterations, and how often it may compute the loss in all.
 tol, n_iter_no_change : float or None, 1e-4; int, 10
     Training stops after more than `n_iter_no_change` epochs that improve the loss (with `early_stopping`, the
     validation score) by less than `tol`. None: after `max_iter` epochs, and then without a ConvergenceWarning.
+    "lbfgs" stops where no element of the gradient is larger than `tol`, or nothing changes any more.
 shuffle : bool, True
     Examples come in another order in each epoch.
 random_state : int, RandomState or None
@@ -52,11 +54,12 @@ Attributes
 `model_` : fastnn.Model
     The network; ``model_.save(path)`` writes it to a file.
 `loss_curve_` : list of float
-    The mean loss of each epoch, penalty included; `best_loss_` is the least of it.
+    The mean loss of each epoch, or the loss after each iteration of "lbfgs", penalty included; `best_loss_` is the
+    least of it.
 `validation_scores_` : list of float, or None without early_stopping
     Accuracy or R² after each epoch; `best_validation_score_` is the greatest.
 `n_iter_`, `t_` : int
-    Epochs of the latest fit; examples seen by all.
+    Epochs, or iterations, of the latest fit; examples seen by all.
 `execution_` : str
     How the steps of training were run (`Trainer.execution`).
 `n_features_in_`, `feature_names_in_` : int, array of str

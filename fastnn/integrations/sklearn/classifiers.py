@@ -11,11 +11,12 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets, type_of_target
 
 from fastnn.dispatch import Array
 
-from .estimator import NetworkEstimator
+from .estimator import NetworkEstimator, has_epochs
 from .layers import Linear, Multilayer
 from .networks import Network, SigmoidNetwork, SoftmaxNetwork
 
@@ -32,6 +33,7 @@ class Classifier(ClassifierMixin, NetworkEstimator):
     }
     _metric = staticmethod(accuracy_score)
 
+    @available_if(has_epochs)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch, from the weights and the momenta there are; the arguments of `fit`.

@@ -24,6 +24,14 @@ from .networks import Network
 from .progress import Progress
 
 _FLOATING = (np.float64, np.float32)  # what X may be; anything else becomes the first
+_HISTORY = 10  # of L-BFGS: as many changes as SciPy's keeps
+
+
+def has_epochs(estimator: "NetworkEstimator") -> bool:
+    """AttributeError where a solver does not train epoch by epoch, and so has no `partial_fit`."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError("[partial_fit] solver = 'lbfgs' needs all of the data at once: use 'adam' or 'sgd'")
+    return True
 
 
 class Examples(DataModule):
@@ -60,9 +68,10 @@ class NetworkEstimator(BaseEstimator):
     beta_2: float = 0.999
     epsilon: float = 1e-8
     n_iter_no_change: float = 10
+    max_fun: int = 15000
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "solver": [StrOptions({"adam", "sgd"})],
+        "solver": [StrOptions({"adam", "sgd", "lbfgs"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
@@ -82,6 +91,7 @@ class NetworkEstimator(BaseEstimator):
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
     }
     _metric: ClassVar[Callable[..., float]]  # of targets and the network's decisions: the validation score
     _multi_output: ClassVar[bool] = True  # whether y may be (n_samples, n_outputs)
@@ -109,6 +119,8 @@ class NetworkEstimator(BaseEstimator):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on `X` (n_samples, n_features) and `y` (n_samples,) or (n_samples, n_outputs); returns the estimator.
 
+        X may be a matrix of scipy.sparse, here and in predictions; only the rows of a batch become dense.
+
         `sample_weight` (n_samples,) says how much each example counts; those of weight 0 take no part. Raises
         ValueError for data and parameters that do not fit, and where training diverges; warns (ConvergenceWarning)
         when `max_iter` ends it before `tol` does.
@@ -118,12 +130,17 @@ class NetworkEstimator(BaseEstimator):
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> Self:
         if incremental and self.early_stopping:
             raise ValueError("[partial_fit] early_stopping = True needs more than one epoch: use fit")
+        if self.solver == "lbfgs" and self.early_stopping:
+            raise ValueError(
+                "[fit] early_stopping = True with solver = 'lbfgs', which has no epochs: use 'adam' or 'sgd'"
+            )
         is_first = not hasattr(self, "model_") or not (incremental or self.warm_start)
         X, y = validate_data(
             self,
             X,
             y,
             reset=is_first,
+            accept_sparse="csr",
             dtype=_FLOATING if is_first else self.model_.layers[0].weight.dtype,
             multi_output=self._multi_output,
             y_numeric=is_regressor(self),
@@ -140,8 +157,9 @@ class NetworkEstimator(BaseEstimator):
         has_converged = self._train(model, X, targets, weight, 1 if incremental else self.max_iter)
         self.model_: Any = model
         if not (incremental or has_converged or self.tol is None):
+            what = "iterations" if self.solver == "lbfgs" else "epochs"
             warnings.warn(
-                f"[fit] max_iter = {self.max_iter} epochs are over and the optimization hasn't converged yet: "
+                f"[fit] max_iter = {self.max_iter} {what} are over and the optimization hasn't converged yet: "
                 "raise max_iter or tol, or turn this criterion off by tol=None",
                 ConvergenceWarning,
                 stacklevel=4,  # whoever called fit, past scikit-learn's wrapper
@@ -157,13 +175,15 @@ class NetworkEstimator(BaseEstimator):
             rows, others = self._split(rows, targets, random_state)
             held_out = X[others], targets[others], weight[others]
         dataset = ArrayDataset(X, targets, weight, rows=rows)
+        is_whole = self.solver == "lbfgs"  # one batch, and one step of many iterations
         batch_size = min(200 if self.batch_size == "auto" else int(self.batch_size), len(rows))
+        batch_size = len(rows) if is_whole else batch_size
         weight_of_a_batch = float(weight[rows].mean(dtype=np.float64)) * batch_size
         model.weight_decay = self.alpha / weight_of_a_batch
         progress = Progress(self, held_out)
-        trainer = Trainer(max_epochs, callbacks=[progress], progress=bool(self.verbose), seed=seed)
+        trainer = Trainer(1 if is_whole else max_epochs, callbacks=[progress], progress=bool(self.verbose), seed=seed)
         try:
-            trainer.fit(model, Examples(DataLoader(dataset, batch_size, shuffle=self.shuffle)))
+            trainer.fit(model, Examples(DataLoader(dataset, batch_size, shuffle=self.shuffle and not is_whole)))
         except FloatingPointError as error:
             raise ValueError(f"{error}; features of one scale (StandardScaler) may help as well") from error
         finally:
@@ -183,6 +203,15 @@ class NetworkEstimator(BaseEstimator):
         self.best_validation_score_: Any = -np.inf if self.early_stopping else None
 
     def _new_optimizer(self, model: Network) -> optim.Optimizer:
+        if self.solver == "lbfgs":
+            return optim.LBFGS(
+                model.parameters(),
+                max_iter=self.max_iter,
+                max_eval=self.max_fun,
+                tolerance_grad=self.tol or 0.0,
+                history_size=_HISTORY,
+                line_search_fn="strong_wolfe",
+            )
         weights, biases = [layer.weight for layer in model.layers], [layer.bias for layer in model.layers]
         groups: list[dict[str, Any]] = [{"params": weights}, {"params": biases}]
         if self.solver == "adam":
@@ -206,5 +235,11 @@ class NetworkEstimator(BaseEstimator):
 
     def _outputs(self, X: Any) -> Array:
         check_is_fitted(self)
-        outputs: Array = self.model_.predict(validate_data(self, X, reset=False, dtype=_FLOATING))
+        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=_FLOATING)
+        outputs: Array = self.model_.predict(X)
         return outputs
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

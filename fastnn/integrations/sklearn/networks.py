@@ -25,10 +25,12 @@ class Network(Model):
     """Linear layers with `activation` between them; `predict` gives their outputs (n, num_outputs).
 
     A batch is (X, y, weight), and its loss ``sum(weight * losses) / sum(weight)``. Weights start as Glorot and Bengio
-    (2010) advise, biases at 0. `optimizer` is there while it is trained.
+    (2010) advise, biases at 0. `optimizer` is there while it is trained; `weight_decay` is the gradient of the penalty
+    over the weights, biases have none.
     """
 
     optimizer: Any = None
+    weight_decay = 0.0
 
     def __init__(self, hidden_layer_sizes: int | Sequence[int], num_outputs: int, activation: str) -> None:
         self.net = nn.Sequential()
@@ -48,28 +50,21 @@ class Network(Model):
         """The linear layers, from the first to the last."""
         return [layer for layer in self.net if isinstance(layer, nn.Linear)]
 
-    @property
-    def weight_decay(self) -> float:
-        """The gradient of the penalty over the weights; biases have none."""
-        return float(self.optimizer.param_groups[0]["weight_decay"])
-
-    @weight_decay.setter
-    def weight_decay(self, decay: float) -> None:
-        self.optimizer.param_groups[0]["weight_decay"] = decay
-
-    def penalty(self) -> float:
+    def penalty(self) -> Tensor:
         """What the weights, as they are, add to the loss."""
-        squares = [(layer.weight.detach() ** 2).sum().item() for layer in self.layers]
-        return self.weight_decay / 2 * float(sum(squares))
+        first, *others = [(layer.weight**2).sum() for layer in self.layers]
+        return sum(others, first) * (self.weight_decay / 2)
 
     def configure_optimizers(self) -> Any:
+        if not self.optimizer.takes_closure:
+            self.optimizer.param_groups[0]["weight_decay"] = self.weight_decay
         return self.optimizer
 
     def training_step(self, batch: Batch) -> Tensor:
         X, y, weight = batch
         loss: Tensor = (self.losses(self(X), y) * weight).sum() / weight.sum()
         self.log("train_loss", loss)
-        return loss
+        return loss + self.penalty() if self.optimizer.takes_closure else loss
 
     def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The loss of each example (n,)."""

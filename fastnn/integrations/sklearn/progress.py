@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fastnn.callbacks import Callback
 from fastnn.dispatch import Array
+from fastnn.optim import LBFGS
 
 if TYPE_CHECKING:
     from fastnn.trainer import Trainer
@@ -36,9 +37,12 @@ class Progress(Callback):
 
     def on_epoch_end(self, state: "Trainer") -> None:
         estimator, model = self.estimator, cast("Network", state.model)
+        if isinstance(state.optim, LBFGS):
+            self._note_iterations(state.optim, len(state.train_dataloader.dataset))
+            return
         estimator.n_iter_ = state.epoch
         estimator.t_ += len(state.train_dataloader.dataset)
-        estimator.loss_curve_.append(state.history.train_loss[-1] + model.penalty())
+        estimator.loss_curve_.append(state.history.train_loss[-1] + model.penalty().item())
         improves = self._loss_improves() if self.held_out is None else self._score_improves(state, *self.held_out)
         estimator._no_improvement_count = 0 if improves else estimator._no_improvement_count + 1
         if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
@@ -49,6 +53,15 @@ class Progress(Callback):
     def on_fit_end(self, state: "Trainer") -> None:
         if self.held_out is not None:
             state.model.load_state_dict(self._best)
+
+    def _note_iterations(self, optimizer: LBFGS, examples: int) -> None:
+        """All of them were made in one epoch."""
+        estimator, (_, *losses) = self.estimator, optimizer.losses
+        estimator.n_iter_ = len(losses)
+        estimator.t_ += examples * len(losses)
+        estimator.loss_curve_ += losses
+        estimator.best_loss_ = min(estimator.best_loss_, *optimizer.losses)
+        self.has_converged = optimizer.has_converged
 
     def _loss_improves(self) -> bool:
         estimator = self.estimator

@@ -6,10 +6,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
+from sklearn.utils.metaestimators import available_if
 
 from fastnn.dispatch import Array
 
-from .estimator import NetworkEstimator
+from .estimator import NetworkEstimator, has_epochs
 from .layers import Linear, Multilayer
 from .networks import Network, SquaredErrorNetwork
 
@@ -19,6 +20,7 @@ class Regressor(RegressorMixin, NetworkEstimator):
 
     _metric = staticmethod(r2_score)
 
+    @available_if(has_epochs)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch, from the weights and the momenta there are; the arguments of `fit`."""

@@ -1,39 +1,14 @@
-"""Optimizers, learning-rate schedules and gradient clipping, with the names and rules of torch.optim and D2L.
-
-A learning rate is a number or a schedule: any callable that takes the number of updates made so far (0 before the
-first) and returns a number. ``SGD(params, lr=CosineScheduler(1000))`` needs no further call.
-"""
+"""What optimizers share, and those that follow the gradient: SGD, Adam, AdamW."""
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, SupportsFloat
+from typing import Any, ClassVar, SupportsFloat
 
-from . import functional as F
-from .dispatch import Slot, before_step, constant, run, varies
-from .functional import clip_grad_norm_
-from .schedules import (
-    CosineScheduler,
-    FactorScheduler,
-    LinearScalingScheduler,
-    MultiFactorScheduler,
-    Schedule,
-    SquareRootScheduler,
-)
-from .tensor import Tensor
-
-__all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
-    "CosineScheduler",
-    "FactorScheduler",
-    "LinearScalingScheduler",
-    "MultiFactorScheduler",
-    "Optimizer",
-    "Schedule",
-    "SquareRootScheduler",
-    "clip_grad_norm_",
-]
+from fastnn import functional as F
+from fastnn import reprs
+from fastnn.dispatch import Slot, before_step, constant, run, varies
+from fastnn.schedules import Schedule
+from fastnn.tensor import Tensor
 
 Params = Tensor | Iterable[Tensor] | Iterable[dict[str, Any]]
 
@@ -56,6 +31,8 @@ class Optimizer:
     """
 
     _advances = frozenset(("_num_updates",))  # what the run itself changes from step to step (`record.watch`)
+    takes_closure: ClassVar[bool] = False
+    """Whether `step` takes a function that computes the loss and its gradients, and calls it as often as it likes."""
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         name = type(self).__name__
@@ -121,6 +98,15 @@ class Optimizer:
         """Learning rate of the first group in the latest update; before that, in the first."""
         lr = self.param_groups[0]["lr"]
         return float(lr(max(0, self.num_updates - 1)) if callable(lr) else lr)
+
+    def __repr__(self) -> str:
+        groups = []
+        for group in self.param_groups:
+            settings = [f"{k}={reprs.short(v) or type(v).__name__}" for k, v in group.items() if k != "params"]
+            count = len(group["params"])
+            groups.append(", ".join([f"{count} parameter{'' if count == 1 else 's'}", *settings]))
+        lines = groups if len(groups) == 1 else [*(f"\n  ({i}): {group}" for i, group in enumerate(groups)), "\n"]
+        return f"{type(self).__name__}({''.join(lines)})"
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -213,6 +199,8 @@ class SGD(Optimizer):
 
     >>> w = F.tensor([1.0], requires_grad=True)
     >>> optimizer = SGD([w], lr=0.25)
+    >>> optimizer
+    SGD(1 parameter, lr=0.25, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False)
     >>> (w * w).sum().backward()
     >>> optimizer.step()
     >>> w.tolist()

@@ -1,4 +1,4 @@
-"""Optimizers, schedules, clipping: rules, state, errors. Whole training runs are in test_training_steps.py."""
+"""Optimizers, schedules, clipping: rules, state, errors. Whole training runs are in tests/test_training_steps.py."""
 
 import math
 
