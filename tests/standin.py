@@ -1,0 +1,46 @@
+"""The stand-in for a device (tests/native/standin.cpp): compiled where a test wants it, and registered as "cuda"."""
+
+import ctypes
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from kernels.test_contract import DECLARED
+
+from fastnn import _core, device
+
+ROOT = Path(__file__).parents[1]
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The stand-in, registered for the rest of the process. With FASTNN_GUARDED=1 in the environment, memory of the
+    device that is touched while something is enqueued ends the process."""
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("no C++ compiler for the stand-in of a device")
+    kernels = " ".join(f"X({name})" for name in DECLARED)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "standin.so")
+        options = ["-std=c++20", "-O1", "-fPIC", "-shared", f"-I{ROOT / 'csrc'}", f"-DKERNELS(X)={kernels}"]
+        subprocess.run([compiler, *options, ROOT / "tests" / "native" / "standin.cpp", "-o", path], check=True)
+        standin = ctypes.CDLL(str(path))
+    api = ctypes.pythonapi
+    api.PyCapsule_GetPointer.restype, api.PyCapsule_GetPointer.argtypes = (
+        ctypes.c_void_p,
+        [ctypes.py_object, ctypes.c_char_p],
+    )
+    api.PyCapsule_New.restype = ctypes.py_object
+    api.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    standin.standin.restype, standin.standin.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_bool]
+    for counter in (standin.standin_launches, standin.standin_waits, standin.standin_in_use):
+        counter.restype = ctypes.c_int64
+    table = api.PyCapsule_GetPointer(_core.kernel_table, b"fastnn.Table")
+    backend = standin.standin(table, os.environ.get("FASTNN_GUARDED") == "1")
+    _core.register_device(api.PyCapsule_New(backend, b"fastnn.DeviceBackend", None))
+    assert device.resolve("test", "cuda") == "cuda"
+    return standin
