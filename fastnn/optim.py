@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, SupportsFloat
 
 from . import functional as F
-from .dispatch import Slot, before_step, constant, run, varies
+from .dispatch import Slot, before_step, constant, device_of, run, varies
 from .functional import clip_grad_norm_
 from .schedules import (
     CosineScheduler,
@@ -155,7 +155,7 @@ class Optimizer:
         for member in self._members:
             member.state.pop("step", None)
             for value in member.state.values():
-                run("cast", constant(0, value.dtype), out=value)
+                run("cast", constant(0, value.dtype, device_of(value)), out=value)
 
     def step(self) -> None:
         """Change every parameter that has a gradient, in place."""
@@ -197,7 +197,7 @@ class Optimizer:
                         f"[{name}] {key} of parameter {i} is {value.dtype} {tuple(value.shape)}, "
                         f"the parameter {param.dtype} {tuple(param.shape)}"
                     )
-                states[int(i)][key] = run("cast", value) if isinstance(value, Tensor) else value
+                states[int(i)][key] = F.tensor(value, device=param.device) if isinstance(value, Tensor) else value
         for group, saved in zip(self.param_groups, groups, strict=True):
             group.update({k: v for k, v in saved.items() if k in group and k != "params" and not callable(group[k])})
         for member, state in zip(self._members, states, strict=True):
