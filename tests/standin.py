@@ -39,6 +39,7 @@ def library() -> ctypes.CDLL:
     standin.standin.restype, standin.standin.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_bool]
     for counter in (standin.standin_launches, standin.standin_waits, standin.standin_in_use):
         counter.restype = ctypes.c_int64
+    standin.standin_limit.argtypes = [ctypes.c_int64]
     table = api.PyCapsule_GetPointer(_core.kernel_table, b"fastnn.Table")
     backend = standin.standin(table, os.environ.get("FASTNN_GUARDED") == "1")
     _core.register_device(api.PyCapsule_New(backend, b"fastnn.DeviceBackend", None))

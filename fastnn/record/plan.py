@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.autograd import Application
-from fastnn.dispatch import Advance, Array, Slot, Storage
+from fastnn.dispatch import Advance, Array, Slot, Storage, synchronize
 from fastnn.tensor import Tensor
 
 from .table import table
@@ -121,6 +121,7 @@ class Plan:
                 return why
         if len(self.steps) != len(other.steps):
             return f"one step ran {len(self.steps)} kernels, the next {len(other.steps)}"
+        synchronize()
         for number, (mine_, theirs_) in enumerate(zip(self.memory, other.memory, strict=True)):
             if why := _memory_difference(mine_, theirs_):
                 return f"{why}, used at {self._first_use(number)}"
