@@ -9,7 +9,6 @@ from fastnn import functional as F
 from fastnn.data import ArrayDataset, Column
 from fastnn.record import Engine, Replayer
 
-pytestmark = pytest.mark.usefixtures("cuda")
 # Those that make no Tensor on the CPU within a step.
 KINDS = [kind for kind in STEP_KINDS if kind not in ("MLP from scratch", "powers and masked places")]
 

@@ -8,8 +8,6 @@ from kernels.sampling import Array
 
 from fastnn import _core, dispatch, kernels
 
-pytestmark = pytest.mark.usefixtures("cuda")
-
 
 def moved(x: Array) -> Array:
     """A copy on the device; of labels, int64, because the smaller integers are read on the CPU only."""

@@ -10,8 +10,6 @@ import pytest
 import fastnn as fn
 from fastnn import nn
 
-pytestmark = pytest.mark.usefixtures("cuda")
-
 
 def test_moving() -> None:
     x = fn.tensor([[1.0, 2.0], [3.0, 4.0]])

@@ -13,10 +13,9 @@ import pytest
 from training_runs import TARGETS, Batches, ScratchSGD, Setup, Small, X, classes, fit, values
 
 import fastnn as fn
-from fastnn import nn
+from fastnn import _core, cli, nn
 from fastnn.cli import verify
 
-pytestmark = pytest.mark.usefixtures("cuda")
 ROOT = Path(__file__).parents[2]
 
 
@@ -169,7 +168,20 @@ def test_auto_takes_the_device_where_there_is_one() -> None:
 
 def test_show_config_describes_the_device(capsys: pytest.CaptureFixture[str]) -> None:
     fn.show_config()
-    assert "cuda: a queue on the CPU" in capsys.readouterr().out
+    assert f"cuda: {_core.device_description()}" in capsys.readouterr().out
+
+
+def test_the_shell_trains_and_verifies_on_a_device(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    table = tmp_path / "flowers.csv"
+    table.write_text("width,species\n" + "".join(f"{i % 3},{'abc'[i % 3]}\n" for i in range(30)))
+    out = [tmp_path / "cpu", tmp_path / "cuda"]
+    for folder in out:
+        options = ["--target", "species", "--epochs", "3", "--seed", "1", "--device", folder.name, "--out", str(folder)]
+        assert cli.main(["train", str(table), *options]) == 0
+    assert " on cuda; --seed 1" in capsys.readouterr().out
+    assert (out[0] / "model.safetensors").read_bytes() == (out[1] / "model.safetensors").read_bytes()
+    assert cli.main(["verify", "linear-regression", "--device", "cuda"]) == 0
+    assert "identical to the published run" in capsys.readouterr().out
 
 
 def test_no_memory_ends_training_and_the_next_run_is_as_ever(cuda: Any) -> None:
@@ -190,8 +202,8 @@ def test_no_memory_ends_training_and_the_next_run_is_as_ever(cuda: Any) -> None:
 
 def test_python_touches_no_memory_of_a_busy_device() -> None:
     """The tests of this folder once more, where that would end the process."""
-    if os.environ.get("FASTNN_GUARDED"):
-        pytest.skip("this is that process")
+    if os.environ.get("FASTNN_GUARDED") or os.environ.get("FASTNN_TEST_DEVICE"):
+        pytest.skip("this is that process, or no stand-in")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider", Path(__file__).parent]
     environment = os.environ | {"FASTNN_GUARDED": "1"}
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
