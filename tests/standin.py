@@ -29,19 +29,21 @@ def library() -> ctypes.CDLL:
         options = ["-std=c++20", "-O1", "-fPIC", "-shared", f"-I{ROOT / 'csrc'}", f"-DKERNELS(X)={kernels}"]
         subprocess.run([compiler, *options, ROOT / "tests" / "native" / "standin.cpp", "-o", path], check=True)
         standin = ctypes.CDLL(str(path))
-    api = ctypes.pythonapi
-    api.PyCapsule_GetPointer.restype, api.PyCapsule_GetPointer.argtypes = (
-        ctypes.c_void_p,
-        [ctypes.py_object, ctypes.c_char_p],
-    )
-    api.PyCapsule_New.restype = ctypes.py_object
-    api.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     standin.standin.restype, standin.standin.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_bool]
     for counter in (standin.standin_launches, standin.standin_waits, standin.standin_in_use):
         counter.restype = ctypes.c_int64
     standin.standin_limit.argtypes = [ctypes.c_int64]
-    table = api.PyCapsule_GetPointer(_core.kernel_table, b"fastnn.Table")
-    backend = standin.standin(table, os.environ.get("FASTNN_GUARDED") == "1")
-    _core.register_device(api.PyCapsule_New(backend, b"fastnn.DeviceBackend", None))
-    assert device.resolve("test", "cuda") == "cuda"
+    table = get_pointer(_core.kernel_table, b"fastnn.Table")
+    register(standin.standin(table, os.environ.get("FASTNN_GUARDED") == "1"))
     return standin
+
+
+def register(backend: int) -> None:
+    """Takes the DeviceBackend at an address into use."""
+    new_capsule = ctypes.pythonapi.PyCapsule_New
+    new_capsule.restype = ctypes.py_object
+    new_capsule.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    _core.register_device(new_capsule(backend, b"fastnn.DeviceBackend", None))
+    assert device.resolve("test", "cuda") == "cuda"

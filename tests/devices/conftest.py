@@ -1,5 +1,10 @@
-"""Tests of devices run on a stand-in, registered as "cuda"; with FASTNN_TEST_DEVICE=cuda on what is really there."""
+"""Tests of devices run on a stand-in, registered as "cuda".
 
+With FASTNN_TEST_DEVICE=cuda they run on what is really there, and with the path of a shared library on the backend
+that its function `backend` gives.
+"""
+
+import ctypes
 import os
 
 import pytest
@@ -7,21 +12,25 @@ import standin
 
 from fastnn import device
 
-IS_REAL = os.environ.get("FASTNN_TEST_DEVICE") == "cuda"
+ANOTHER = os.environ.get("FASTNN_TEST_DEVICE")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def registered() -> None:
     """A device."""
-    if IS_REAL:
+    if ANOTHER is None:
+        standin.library()
+    elif ANOTHER == "cuda":
         device.resolve("tests", "cuda")
     else:
-        standin.library()
+        backend = ctypes.CDLL(ANOTHER).backend
+        backend.restype = ctypes.c_void_p
+        standin.register(backend())
 
 
 @pytest.fixture
-def cuda(registered: None) -> standin.ctypes.CDLL:
+def cuda(registered: None) -> ctypes.CDLL:
     """The stand-in, which counts what it is asked for."""
-    if IS_REAL:
-        pytest.skip("a real device does not tell what it does")
+    if ANOTHER is not None:
+        pytest.skip("only the stand-in tells what it does")
     return standin.library()

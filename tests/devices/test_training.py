@@ -15,6 +15,7 @@ from training_runs import TARGETS, Batches, ScratchSGD, Setup, Small, X, classes
 import fastnn as fn
 from fastnn import _core, cli, nn
 from fastnn.cli import verify
+from fastnn.integrations import d2l
 
 ROOT = Path(__file__).parents[2]
 
@@ -164,6 +165,13 @@ def test_a_model_comes_back_to_the_cpu() -> None:
 def test_auto_takes_the_device_where_there_is_one() -> None:
     assert fn.Trainer(1, device="auto").device == "cuda"
     assert fn.Trainer(1).device == "cpu"
+
+
+def test_the_book_finds_the_device() -> None:
+    assert (d2l.num_gpus(), d2l.try_gpu(), d2l.try_gpu(1), d2l.try_all_gpus()) == (1, "cuda:0", "cpu", ["cuda:0"])
+    trainer = d2l.Trainer(max_epochs=1, num_gpus=2)
+    assert (trainer.gpus, trainer.device) == (["cuda:0"], "cuda")
+    assert fn.ones(2, device=d2l.try_gpu()).device == "cuda"
 
 
 def test_show_config_describes_the_device(capsys: pytest.CaptureFixture[str]) -> None:
