@@ -24,8 +24,8 @@ if sys.version_info < (3, 12):  # where loading the native module would wait for
         if _interpreters.get_current() != _interpreters.get_main():
             raise ImportError("[fastnn] a sub-interpreter cannot load it: use the main interpreter, or a process")
 
-from . import _core, autograd, data, functional, nn, optim
-from ._core import num_threads, set_num_threads
+from . import _core, autograd, data, device, functional, nn, optim
+from ._core import DeviceError, num_threads, set_num_threads
 from .autograd import enable_grad, no_grad
 from .data import ArrayData, DataLoader, DataModule, FashionMNIST, SyntheticRegression, TableData
 from .functional import (
@@ -111,7 +111,7 @@ def show_config() -> None:
     >>> show_config()
     version: ...
     """
-    for name, value in _core.config().items():
+    for name, value in {**_core.config(), "cuda": device.status()}.items():
         print(f"{name}: {value}")
 
 
@@ -129,6 +129,7 @@ __all__ = [
     "Classifier",
     "DataLoader",
     "DataModule",
+    "DeviceError",
     "FashionMNIST",
     "GroupModels",
     "History",

@@ -8,6 +8,7 @@ import numpy
 import typing
 
 __all__: list[str] = [
+    "DeviceError",
     "Program",
     "Slot",
     "abs",
@@ -20,6 +21,9 @@ __all__: list[str] = [
     "config",
     "cross_entropy",
     "cross_entropy_with_grad",
+    "device_description",
+    "device_name",
+    "device_of",
     "divide",
     "dropout",
     "empty",
@@ -31,6 +35,7 @@ __all__: list[str] = [
     "gelu_backward",
     "greater",
     "greater_equal",
+    "kernel_table",
     "less",
     "less_equal",
     "linear",
@@ -56,6 +61,8 @@ __all__: list[str] = [
     "pick",
     "pick_backward",
     "power",
+    "prefetch",
+    "register_device",
     "relu",
     "relu_backward",
     "scatter_add",
@@ -69,11 +76,18 @@ __all__: list[str] = [
     "sqrt",
     "subtract",
     "sum",
+    "synchronize",
     "tanh",
     "tanh_backward",
+    "transfer",
     "uniform",
     "where",
 ]
+
+class DeviceError(RuntimeError):
+    """
+    A device is not there, or what it was asked to do went wrong.
+    """
 
 class Slot:
     """
@@ -212,6 +226,21 @@ def cross_entropy_with_grad(
     | None = None,
     num_threads: int | None = None,
 ) -> tuple[typing.Any, typing.Any]: ...
+def device_description() -> str | None:
+    """
+    What the registered device says of itself, or None.
+    """
+
+def device_name() -> str | None:
+    """
+    The name of the registered device, or None.
+    """
+
+def device_of(x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]) -> str:
+    """
+    The name of the device on which an array lies.
+    """
+
 def divide(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -231,7 +260,7 @@ def dropout(
     num_threads: int | None = None,
 ) -> typing.Any: ...
 def empty(
-    shape: collections.abc.Sequence[typing.SupportsIndex], dtype: typing.Any = "float32"
+    shape: collections.abc.Sequence[typing.SupportsIndex], dtype: typing.Any = "float32", device: str = "cpu"
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]:
     """
     An array of unset elements, aligned to 64 bytes.
@@ -505,6 +534,16 @@ def power(
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: int | None = None,
 ) -> typing.Any: ...
+def prefetch(x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]) -> None:
+    """
+    Moves an array of the device there, ahead of its use.
+    """
+
+def register_device(capsule: typing.Any) -> None:
+    """
+    Takes a device into use: `capsule` is what the function `backend` of its module gives.
+    """
+
 def relu(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
@@ -598,6 +637,11 @@ def sum(
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: int | None = None,
 ) -> typing.Any: ...
+def synchronize() -> None:
+    """
+    Waits until the CPU may look at what the device has made.
+    """
+
 def tanh(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
@@ -611,6 +655,16 @@ def tanh_backward(
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: int | None = None,
 ) -> typing.Any: ...
+def transfer(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    *,
+    device: str,
+    out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+) -> typing.Any:
+    """
+    A copy of an array on a device, or on the CPU.
+    """
+
 def uniform(
     shape: collections.abc.Sequence[typing.SupportsIndex],
     *,
@@ -632,3 +686,5 @@ def where(
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: int | None = None,
 ) -> typing.Any: ...
+
+kernel_table: typing.Any

@@ -20,6 +20,7 @@ from fastnn.dispatch import (
     Storage,
     call,
     constant,
+    device_of,
     next_serial,
     not_a_tensor,
     run,
@@ -165,14 +166,15 @@ def track(operation: Operation, y: "Tensor", inputs: "tuple[Tensor | None, ...]"
     return y
 
 
-def unit(dtype: "np.dtype[Any]") -> "Tensor":
-    """The gradient of a scalar with respect to itself: 1, always the same Tensor for a dtype."""
-    if dtype not in _units:
-        _units[dtype] = constant(1, dtype)
-    return _units[dtype]
+def unit(root: "Tensor") -> "Tensor":
+    """The gradient of a scalar `root` with respect to itself: 1, always the same Tensor for a dtype and a device."""
+    key = root._array.dtype, device_of(root)
+    if key not in _units:
+        _units[key] = constant(1, root._array.dtype, device_of(root))
+    return _units[key]
 
 
-_units: "dict[np.dtype[Any], Tensor]" = {}
+_units: "dict[tuple[np.dtype[Any], str], Tensor]" = {}
 
 
 def backward(root: "Tensor", gradient: "Tensor | None" = None, retain_graph: bool = False) -> None:
@@ -189,7 +191,7 @@ def backward(root: "Tensor", gradient: "Tensor | None" = None, retain_graph: boo
                 f"[backward] gradient is missing: a tensor of shape {root.shape} has no single gradient; "
                 "reduce it by sum() or mean(), or pass gradient="
             )
-        gradient = unit(root._array.dtype)
+        gradient = unit(root)
         if root._array.ndim:
             gradient = wrap(gradient._array.reshape(root._array.shape), gradient._storage)
     elif not isinstance(gradient, Handle):

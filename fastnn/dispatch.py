@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, over
 import numpy as np
 
 from fastnn import _core
+from fastnn import device as devices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -200,7 +201,12 @@ def not_a_tensor(operation: str, *operands: Any) -> TypeError:
 
 def call(function: Callable[..., tuple[Array, ...]], *operands: Any) -> tuple[Any, ...]:
     """Runs a Python function on arrays as if it were a kernel: arrays in (read-only), a tuple of new arrays out."""
-    results = tuple(map(wrap, function(*[read_only(operand._array) for operand in operands])))
+    synchronize()
+    arrays = function(*[read_only(operand._array) for operand in operands])
+    places = {device_of(operand) for operand in operands} - {"cpu"}
+    for place in places:  # there is one device
+        arrays = tuple([_core.transfer(array, device=place) for array in arrays])
+    results = tuple(map(wrap, arrays))
     if state.recorder is not None:
         state.recorder.kernel(function, operands, {}, results, ())
     return results
@@ -224,9 +230,27 @@ def unrecorded() -> Iterator[Observer | None]:
 
 
 def escape(what: str) -> None:
-    """Tells an active recorder that a value leaves the world of kernels, by `what`."""
+    """Tells an active recorder that a value leaves the world of kernels, by `what`; it is there when this returns."""
     if state.recorder is not None:
         state.recorder.escape(what)
+    synchronize()
+
+
+def synchronize() -> None:
+    """Waits until Python may look at what a device has made."""
+    if devices.is_used:
+        _core.synchronize()
+
+
+def device_of(x: Any) -> str:
+    """The device on which the memory of a Tensor or an array lies."""
+    return _core.device_of(getattr(x, "_array", x)) if devices.is_used else "cpu"
+
+
+def copy_of(array: Array) -> Array:
+    """A contiguous copy on the device of `array`."""
+    copy: Array = array.copy(order="C") if device_of(array) == "cpu" else _core.cast(array)
+    return copy
 
 
 def varies(what: str, within_epoch: bool = True) -> None:
@@ -276,13 +300,13 @@ def before_step(callback: Advance) -> None:
         state.recorder.before_step(callback)
 
 
-def constant(value: float, dtype: np.dtype[Any]) -> Any:
+def constant(value: float, dtype: np.dtype[Any], device: str = "cpu") -> Any:
     """A Python number as a Tensor of no dimension; read-only, cached.
 
     >>> constant(2, np.dtype("float32"))
     tensor(2.)
     """
-    return _constant(value, dtype, value == 0 and math.copysign(1.0, value) < 0)
+    return _constant(value, dtype, value == 0 and math.copysign(1.0, value) < 0, device)
 
 
 @functools.lru_cache(maxsize=256)
@@ -293,8 +317,10 @@ def dtype_name(dtype: Any) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _constant(value: float, dtype: np.dtype[Any], negative_zero: bool) -> Any:
+def _constant(value: float, dtype: np.dtype[Any], negative_zero: bool, device: str) -> Any:
     """`negative_zero` keeps -0.0 apart from 0.0, which is equal to it."""
     array = np.array(value, dtype)
+    if device != "cpu":
+        array = _core.transfer(array, device=device)
     array.flags.writeable = False
     return wrap(array, Storage(array, _next_constant()))

@@ -16,6 +16,7 @@ from .data.sparse import is_sparse
 from .dispatch import Array, wrap
 from .least_squares import examples, least_squares
 from .metrics import mean_squared_error, r2_score
+from .nn.module import device_of
 from .summary import Summary, summarize
 from .tensor import Tensor
 
@@ -140,7 +141,8 @@ class Model(nn.Module):
         if self.schema is not None:
             targets = class_indices(targets, self.class_names or ())
         logits = self._outputs(X, batch_size, lambda logits: logits)
-        loss = self.loss(F.tensor(logits), F.tensor(targets))
+        device = device_of(self)
+        loss = self.loss(F.tensor(logits, device=device), F.tensor(targets, device=device))
         return {"loss": loss.item(), "accuracy": float(np.mean(logits.argmax(1) == targets))}
 
     def _outputs(self, X: Any, batch_size: int, finish: Callable[[Tensor], Tensor]) -> Array:
@@ -151,7 +153,7 @@ class Model(nn.Module):
         if is_sparse(X):
             array = X.tocsr()
         else:
-            array = X._array if isinstance(X, Tensor) else np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X)
+            array = X.numpy() if isinstance(X, Tensor) else np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"[predict] X is {array.dtype}: numbers are needed")
         if array.ndim < 2:
@@ -170,17 +172,18 @@ class Model(nn.Module):
     def _input(self, rows: Any) -> Tensor:
         weights = (p for p in self.parameters() if not isinstance(p, nn.UninitializedParameter))
         dtype = next((p.dtype for p in weights if p.dtype.kind == "f"), np.dtype("float32"))
+        device = device_of(self)
         if is_sparse(rows):
-            return F.tensor(rows.astype(dtype).toarray())
+            return F.tensor(rows.astype(dtype).toarray(), device=device)
         if rows.dtype != np.uint8:
-            return F.tensor(np.require(rows, dtype, ["C", "A"]))
+            return F.tensor(np.require(rows, dtype, ["C", "A"]), device=device)
         if self._uint8_divisor is None:
             raise TypeError(
                 "[predict] X is uint8, which this model has not been trained on: convert it as the training data were, "
                 "say X.astype('float32') / 255"
             )
         column = Column(wrap(np.require(rows, None, ["C", "A"])), self._uint8_divisor, dtype.name)
-        return column.take(wrap(np.arange(len(rows))))
+        return column.to(device).take(wrap(np.arange(len(rows))))
 
     def summary(self, X_shape: Sequence[int] | None = None) -> Summary:
         """A table of the layers: shapes, parameters and operations on a batch of shape `X_shape`.

@@ -3,19 +3,24 @@
 import math
 from typing import TYPE_CHECKING
 
-from . import _core, random
+from . import device, random
 from .callbacks import Callback
 
 if TYPE_CHECKING:
     from .trainer import Trainer
 
 
+def device_of(trainer: "Trainer") -> str:
+    """The device that `trainer` trains on; DeviceError where there is none of that name."""
+    if trainer.device == "auto":
+        return "cpu" if trainer.strategy is not None or device.why_not() else device.resolve("Trainer", "cuda")
+    return device.resolve("Trainer", trainer.device)
+
+
 def check(trainer: "Trainer") -> None:
     """Raises ValueError or TypeError that names a setting of `trainer` and its value."""
-    if trainer.device == "cuda":
-        raise ValueError(f"[Trainer] device = 'cuda': CUDA is {_core.config()['cuda']}; use 'cpu' or 'auto'")
-    if trainer.device not in ("cpu", "auto"):
-        raise ValueError(f"[Trainer] device = {trainer.device!r} must be 'cpu' or 'auto'")
+    if trainer.device not in ("cpu", "cuda", "auto"):
+        raise ValueError(f"[Trainer] device = {trainer.device!r} must be 'cpu', 'cuda' or 'auto'")
     counts = {"max_epochs": 0, "num_threads": 1, "checkpoint_every": 1}
     for name, least in counts.items():
         value = getattr(trainer, name)
@@ -35,6 +40,8 @@ def check(trainer: "Trainer") -> None:
         raise ValueError(f"[Trainer] verify = {trainer.verify!r} must be None or 'every_step'")
     if trainer.strategy not in (None, "mpi"):
         raise ValueError(f"[Trainer] strategy = {trainer.strategy!r} must be None or 'mpi'")
+    if trainer.strategy is not None and trainer.device == "cuda":
+        raise ValueError(f"[Trainer] strategy = {trainer.strategy!r} trains on CPUs: leave device='cuda' out")
     if trainer.shards is not None and trainer.strategy is None:
         raise ValueError(f"[Trainer] shards = {trainer.shards} needs strategy='mpi'")
     for i, callback in enumerate(trainer.callbacks):

@@ -86,7 +86,7 @@ def summarize(module: Module, X_shape: Sequence[int] | None = None) -> Summary:
     2      Linear  (100, 10)         310  0.060
     """
     shape = _row(module) if X_shape is None else tuple(X_shape)
-    module = copy.deepcopy(module).eval()
+    module = copy.deepcopy(module).eval().cpu()
     for name, parameter in module.named_parameters():
         if isinstance(parameter, UninitializedParameter):
             parameter.name_it(name)  # then what it draws changes no later number

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from fastnn import autograd, dispatch
+from fastnn import device as devices
 from fastnn import functional as F
-from fastnn.dispatch import Array, Handle, dtype_name, escape, run, state
+from fastnn.dispatch import Array, Handle, device_of, dtype_name, escape, run, state
 from fastnn.functional import inplace
 
 
@@ -55,8 +56,8 @@ class Tensor(Handle):
 
     @property
     def device(self) -> str:
-        """Where the memory is."""
-        return "cpu"
+        """Where the memory is: "cpu" or "cuda"."""
+        return device_of(self)
 
     @property
     def is_leaf(self) -> bool:
@@ -71,14 +72,16 @@ class Tensor(Handle):
 
     @property
     def data(self) -> "Tensor":
-        """A view outside the tape; assigning copies into the memory, or takes over another where shapes differ."""
+        """A view outside the tape; assigning copies into the memory, or takes over another of another shape, dtype or
+        device.
+        """
         return self.detach()
 
     @data.setter
     def data(self, value: "Tensor") -> None:
         if value._array is self._array:  # from ``t.data -= ...``
             return
-        if value.shape == self.shape and value.dtype == self.dtype:
+        if value.shape == self.shape and value.dtype == self.dtype and device_of(value) == device_of(self):
             run("cast", value, out=self)
             return
         self._array, self._storage = value._array, value._storage
@@ -169,17 +172,19 @@ class Tensor(Handle):
             raise ValueError("[view] the tensor is not contiguous: use reshape(), which copies")
         return F.reshape(self, *shape)
 
-    # ---- other dtypes ---------------------------------------------------------------------------------------------
+    # ---- other dtypes and devices -----------------------------------------------------------------------------------
 
     def to(self, *args: Any, dtype: Any = None, device: str | None = None) -> "Tensor":
-        """As another dtype, or on a device, of which there is "cpu"."""
+        """As another dtype, or on a device, "cpu" or "cuda"; itself where it is that already."""
         for arg in args:
             if isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda"):
                 device = arg
+            elif isinstance(arg, Tensor):
+                dtype, device = arg.dtype, arg.device
             else:
-                dtype = arg.dtype if isinstance(arg, Tensor) else arg
-        F.creation.check_device("to", device)
-        return self if dtype is None else F.cast(self, dtype)
+                dtype = arg
+        x = self if device is None else F.to_device(self, devices.resolve("to", device))
+        return x if dtype is None else F.cast(x, dtype)
 
     def type(self, dtype: Any) -> "Tensor":
         """As another dtype."""
@@ -202,8 +207,12 @@ class Tensor(Handle):
         return F.cast(self, "bool")
 
     def cpu(self) -> "Tensor":
-        """Itself."""
-        return self
+        """On the CPU."""
+        return self.to("cpu")
+
+    def cuda(self) -> "Tensor":
+        """On the GPU."""
+        return self.to("cuda")
 
     # ---- in place -------------------------------------------------------------------------------------------------
 
@@ -221,14 +230,14 @@ class Tensor(Handle):
         F.setitem(self, key, value)
 
     def copy_(self, source: Any) -> "Tensor":
-        """Takes over the elements of `source`, broadcast and cast."""
+        """Takes over the elements of `source`, broadcast, cast, and brought from another device."""
         self[...] = source
         return self
 
     # ---- what leaves for Python: each of these is told to an active recorder ---------------------------------------
 
     def numpy(self) -> Array:
-        """The array itself, sharing memory."""
+        """The array itself, sharing memory; of a Tensor on a device, look at it before the next operation."""
         escape("numpy()")
         return self._array
 
@@ -304,7 +313,7 @@ class Tensor(Handle):
 
     def __reduce__(self) -> Any:
         escape("pickling")
-        return _unpickled, (type(self), self._array, self.requires_grad, self.grad)
+        return _unpickled, (type(self), self._array, self.requires_grad, self.grad, self.device)
 
 
 def _leaf(kind: "type[Tensor]", data: Any, requires_grad: bool, grad: Tensor | None) -> Tensor:
@@ -315,9 +324,16 @@ def _leaf(kind: "type[Tensor]", data: Any, requires_grad: bool, grad: Tensor | N
     return tensor
 
 
-def _unpickled(kind: "type[Tensor]", array: Array, requires_grad: bool, grad: Tensor | None) -> Tensor:
-    """A Tensor from its pickle: one that can be written to, though joblib maps large arrays read-only."""
-    return _leaf(kind, np.require(array, requirements="W"), requires_grad, grad)
+def _unpickled(
+    kind: "type[Tensor]", array: Array, requires_grad: bool, grad: Tensor | None, device: str = "cpu"
+) -> Tensor:
+    """A Tensor from its pickle: one that can be written to, though joblib maps large arrays read-only; on the CPU where
+    the device it was on is not here.
+    """
+    values = F.tensor(np.require(array, requirements="W"))
+    return _leaf(
+        kind, values.to(device if device == "cpu" or devices.why_not() is None else "cpu"), requires_grad, grad
+    )
 
 
 def from_dlpack(source: Any) -> Tensor:

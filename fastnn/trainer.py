@@ -14,6 +14,7 @@ from .autograd import no_grad
 from .callbacks import Callback
 from .claims import claim, native_threads
 from .closures import step_by_closure, why_from_python
+from .data.loader import batch_on, length_of, loaders_on
 from .divergence import DivergenceError, are_finite, diverged
 from .execution import Steps, has_user_code
 from .history import History, Meter
@@ -32,11 +33,12 @@ _MUST_GIVE = "it must hold examples, and give them again in every epoch (a gener
 class Trainer:
     """Trains models: ``Trainer(max_epochs=10).fit(model, data)``.
 
-    `device` is "cpu" or "auto". `gradient_clip_val` above 0 limits the norm of all gradients together. `num_threads`
-    None leaves the number as it is; no number changes a result. `callbacks` are of `fastnn.callbacks`. `progress` shows
-    a bar on stderr, None: where that is a terminal. `per_step` keeps the values of every step in ``history.steps``.
-    With `terminate_on_nan` training ends where the loss is NaN or infinite, with a warning instead of an exception, and
-    the model has the weights of the latest epoch that had finite losses and left finite weights.
+    `device` is "cpu", "cuda", or "auto" for "cuda" where it can be used. Model and data are moved there, and the model
+    stays there. `gradient_clip_val` above 0 limits the norm of all gradients together. `num_threads` None leaves the
+    number as it is; no number changes a result. `callbacks` are of `fastnn.callbacks`. `progress` shows a bar on
+    stderr, None: where that is a terminal. `per_step` keeps the values of every step in ``history.steps``. With
+    `terminate_on_nan` training ends where the loss is NaN or infinite, with a warning instead of an exception, and the
+    model has the weights of the latest epoch that had finite losses and left finite weights.
 
     `checkpoint` is a file that holds the run after each epoch, and within it after every `checkpoint_every` steps or a
     few later; a later ``fit(model, data, resume=that file)`` ends with the same weights as if nothing had happened. Of
@@ -102,7 +104,7 @@ class Trainer:
         self.replay, self.verify, self.terminate_on_nan = replay, verify, terminate_on_nan
         self.strategy, self.shards = strategy, shards
         settings.check(self)
-        self.device = "cpu"  # the only one there is
+        self.device = settings.device_of(self)
         self._ranks: Ranks | None = None
         self._collects = False
         self.history = History()
@@ -190,7 +192,7 @@ class Trainer:
         """Take the loaders out of `data`."""
         self.train_dataloader: Any = data.train_dataloader()
         self.val_dataloader: Any = data.val_dataloader() if hasattr(data, "val_dataloader") else None
-        self.num_train_batches, self.num_val_batches = map(_length, (self.train_dataloader, self.val_dataloader))
+        self.num_train_batches, self.num_val_batches = map(length_of, (self.train_dataloader, self.val_dataloader))
 
     def prepare_model(self, model: Model) -> None:
         """Make `model` and trainer known to each other."""
@@ -210,6 +212,8 @@ class Trainer:
             if isinstance(parameter, nn.UninitializedParameter):
                 parameter.name_it(name)
         self.prepare_data(data)
+        model.to(self.device)
+        self.train_dataloader, self.val_dataloader = loaders_on(self.device, self.train_dataloader, self.val_dataloader)
         for loader in (self.train_dataloader, self.val_dataloader):
             if getattr(loader, "seed", 0) is None:  # lent, not given
                 loader.seed = self.history.seed
@@ -250,7 +254,7 @@ class Trainer:
         return Steps(
             step,
             log=lambda name, values, examples: self._meter.extend(name, values, examples),
-            prepare=self.prepare_batch,
+            prepare=lambda given: batch_on(self.device, self.prepare_batch(given)),
             watch=lambda: [self.model, self.optim, self],
             settings=self._settings,
             part=None if self._ranks is None else self._ranks.part,
@@ -313,7 +317,7 @@ class Trainer:
         if hasattr(self.model, "prepare_batch"):
             prepared: Batch = self.model.prepare_batch(batch)
             return prepared
-        return tuple([part if isinstance(part, Tensor) else F.tensor(part) for part in batch])
+        return batch_on(self.device, tuple([part if isinstance(part, Tensor) else F.tensor(part) for part in batch]))
 
     def fit_epoch(self) -> None:
         """Train on every batch, then validate."""
@@ -461,5 +465,3 @@ class Trainer:
             getattr(callback, event)(self)
 
 
-def _length(loader: Any) -> int | None:
-    return len(loader) if hasattr(loader, "__len__") else None

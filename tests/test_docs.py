@@ -10,6 +10,7 @@ import tiny_fashion_mnist
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 ELSEWHERE = {  # pages whose examples another test runs
+    "cuda.md": "devices/test_cuda_docs.py",
     "interchange.md": "integrations/test_interchange_docs.py",
     "shell.md": "test_shell_docs.py",
     "sklearn.md": "integrations/test_sklearn_docs.py",

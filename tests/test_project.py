@@ -22,6 +22,7 @@ ROWS = [
     {"_core"},
     {"reference"},
     {"kernels"},
+    {"device"},
     {"dispatch"},
     {"random"},
     {"tensor", "autograd", "functional"},

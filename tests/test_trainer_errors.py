@@ -248,8 +248,8 @@ def test_a_training_step_without_a_loss_and_a_log_of_many_numbers_are_errors() -
     [
         ({"max_epochs": -1}, ValueError, "max_epochs = -1"),
         ({"max_epochs": 1.5}, ValueError, "max_epochs = 1.5"),
-        ({"device": "cuda"}, ValueError, "device = 'cuda': CUDA is"),
         ({"device": "tpu"}, ValueError, "device = 'tpu'"),
+        ({"device": "cuda", "strategy": "mpi"}, ValueError, "strategy = 'mpi' trains on CPUs"),
         ({"gradient_clip_val": -1}, ValueError, "gradient_clip_val = -1"),
         ({"gradient_clip_val": math.nan}, ValueError, "gradient_clip_val = nan"),
         ({"num_threads": 0}, ValueError, "num_threads = 0"),

@@ -18,15 +18,27 @@ Kernel = Callable[[], tuple[Any, ...]]
 PEERS = {
     "fastnn": "fastnn_:Fastnn",
     "fastnn eager": "fastnn_:Eager",
+    "fastnn cuda": "cuda_:Cuda",
     "numpy": "numpy_:Numpy",
     "torch": "torch_:Torch",
     "torch.compile": "torch_:Compiled",
+    "torch cuda": "torch_cuda_:Torch",
+    "torch cuda compiled": "torch_cuda_:Compiled",
+    "torch cuda graphs": "torch_cuda_:Graphs",
     "jax": "jax_:Jax",
     "sklearn": "sklearn_:Sklearn",
 }
 """Where each contender is defined; only the worker process of a contender imports its library."""
 
-PACKAGES = {"fastnn eager": "fastnn", "torch.compile": "torch", "sklearn": "scikit-learn"}
+PACKAGES = {
+    "fastnn eager": "fastnn",
+    "fastnn cuda": "fastnn",
+    "torch.compile": "torch",
+    "torch cuda": "torch",
+    "torch cuda compiled": "torch",
+    "torch cuda graphs": "torch",
+    "sklearn": "scikit-learn",
+}
 """The distribution that a contender comes from, where it has another name."""
 
 

@@ -112,8 +112,10 @@ class EagerTraining:
 class ReplayedTraining(EagerTraining):
     """What a Trainer does: steps are recorded, and an epoch is one native call (a Trainer's last some 20 ms each)."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, device: str = "cpu") -> None:
         super().__init__(problem)
+        self.dataset = ArrayDataset(*[column.to(device) for column in self.dataset.columns])
+        self.net.to(device)
         batch = problem.workload.batch
         rows = fastnn.tensor(problem.orders[0][0])
         plan = record(self.logged_step, [self.dataset.take(rows) for _ in range(3)])

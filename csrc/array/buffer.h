@@ -20,20 +20,25 @@ void release(std::byte* block) noexcept;
 
 class Buffer {
  public:
+  using Release = void (*)(std::byte* block);
+
   Buffer() = default;
   explicit Buffer(int64_t bytes) : data_(allocate(bytes)) {}
-  Buffer(Buffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+  Buffer(std::byte* data, Release release) : data_(data), release_(release) {}
+  Buffer(Buffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)), release_(other.release_) {}
   Buffer& operator=(Buffer&& other) noexcept {
     std::swap(data_, other.data_);
+    std::swap(release_, other.release_);
     return *this;
   }
   ~Buffer() {
-    if (data_) release(data_);
+    if (data_) release_(data_);
   }
   std::byte* data() const { return data_; }
 
  private:
   std::byte* data_ = nullptr;
+  Release release_ = release;
 };
 
 }  // namespace fastnn

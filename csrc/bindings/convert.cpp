@@ -93,6 +93,12 @@ const py::dtype& numpy_dtype(DType dtype) {
   return storage.call_once_and_store_result([] { return Dtypes(); }).get_stored().each[static_cast<int>(dtype)];
 }
 
+// What owns the memory of an array gives it back, to the CPU or to the device.
+void free(PyObject* capsule) { release(static_cast<std::byte*>(PyCapsule_GetPointer(capsule, nullptr))); }
+void give_back(PyObject* capsule) {
+  device()->release(static_cast<std::byte*>(PyCapsule_GetPointer(capsule, nullptr)));
+}
+
 void release_gil(void (*work)(void*), void* context) {
   py::gil_scoped_release release;
   work(context);
@@ -100,17 +106,38 @@ void release_gil(void (*work)(void*), void* context) {
 
 }  // namespace
 
-Call make_call(const char* op, Threads threads) {
+PlacedCall make_call(const char* op, Threads threads) {
   if (threads && (*threads < 1 || *threads > max_threads))
     raise<ValueError>(op, "num_threads = ", *threads, " must be from 1 to ", max_threads);
-  return {op, threads.value_or(0), release_gil, recording()};
+  return {{op, threads.value_or(0), release_gil, recording()}};
 }
 
-Argument argument(const Call& call, const char* name, const Array& array) {
+void place(PlacedCall& call, const char* name, const Array& array) {
+  const DeviceBackend* backend = device();
+  if (!backend || !py::isinstance<py::array>(array.object)) return;
+  auto placed = py::reinterpret_borrow<py::array>(array.object);
+  if (backend->owns(placed.data())) {
+    call.device = backend;
+    call.on_device = name;
+  } else if (placed.size() > 0) {  // nothing is nowhere
+    call.on_cpu = name;
+  }
+  if (call.on_cpu && call.on_device)
+    raise<ValueError>(call.op, call.on_cpu, " is on the CPU but ", call.on_device, " is on ", backend->name,
+                      ": move it with .to('", backend->name, "')");
+}
+
+Argument anywhere(const Call& call, const char* name, const Array& array) {
   return {view_of(call, name, require_array(call, name, array)), name};
 }
 
-Argument writable(const Call& call, const char* name, const Array& array) {
+Argument argument(PlacedCall& call, const char* name, const Array& array) {
+  place(call, name, array);
+  return anywhere(call, name, array);
+}
+
+Argument writable(PlacedCall& call, const char* name, const Array& array) {
+  place(call, name, array);
   py::array checked = require_array(call, name, array);
   require_writable(call, name, checked);
   return {view_of(call, name, checked), name};
@@ -136,7 +163,7 @@ Integers integers(const Call& call, const char* name, const Array& array) {
           name};
 }
 
-std::optional<Argument> optional_argument(const Call& call, const char* name, const OptionalArray& array) {
+std::optional<Argument> optional_argument(PlacedCall& call, const char* name, const OptionalArray& array) {
   if (!array) return std::nullopt;
   return argument(call, name, *array);
 }
@@ -183,13 +210,12 @@ py::array empty(const Call& call, DType dtype, int rank, const int64_t* shape) {
     if (shape[i] == 0) is_empty = true;
     else bytes = checked_multiply(call.op, bytes, shape[i]);
   }
-  std::byte* data = allocate(is_empty ? 0 : bytes);
+  if (is_empty) bytes = 0;
+  std::byte* data = call.device ? call.device->allocate(bytes) : allocate(bytes);
   // Every result comes this way, so by NumPy's own functions: py::array and py::capsule take twice as long.
-  auto owner = py::reinterpret_steal<py::object>(PyCapsule_New(data, nullptr, [](PyObject* capsule) {
-    release(static_cast<std::byte*>(PyCapsule_GetPointer(capsule, nullptr)));
-  }));
+  auto owner = py::reinterpret_steal<py::object>(PyCapsule_New(data, nullptr, call.device ? give_back : free));
   if (!owner) {
-    release(data);
+    call.device ? call.device->release(data) : release(data);
     throw py::error_already_set();
   }
   auto& numpy = py::detail::npy_api::get();
@@ -203,9 +229,11 @@ py::array empty(const Call& call, DType dtype, int rank, const int64_t* shape) {
   return array;
 }
 
-Result::Result(const OptionalArray& out) {
+Result::Result(PlacedCall& call, const OptionalArray& out) {
   given = out.has_value();
-  if (given) object_ = out->object;
+  if (!given) return;
+  object_ = out->object;
+  bindings::place(call, "out", *out);
 }
 
 View Result::place(const Call& call, DType dtype, int rank, const int64_t* shape) {

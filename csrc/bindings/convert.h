@@ -63,28 +63,40 @@ struct Slot {
 };
 using Threads = std::optional<int>;
 
-// The call as the core sees it; work worth it runs without the GIL.
-Call make_call(const char* op, Threads threads);
+// The call as the core sees it, while its arrays are looked at: all of them have to lie on the CPU, or on the device.
+struct PlacedCall : Call {
+  const char *on_cpu = nullptr, *on_device = nullptr;  // what an array there is called
+};
+
+// Work worth it runs without the GIL.
+PlacedCall make_call(const char* op, Threads threads);
+
+// Takes note of where an array lies, for `argument`, `writable` and `Result`.
+void place(PlacedCall& call, const char* name, const Array& array);
 
 // The program that this thread records, or null; and what it keeps alive: every array that a recorded call has seen.
 engine::Program* recording();
 void keep_for_recording(const py::object& array);
 
-Argument argument(const Call& call, const char* name, const Array& array);
+Argument argument(PlacedCall& call, const char* name, const Array& array);
 // The same for an array that is written.
-Argument writable(const Call& call, const char* name, const Array& array);
+Argument writable(PlacedCall& call, const char* name, const Array& array);
+// The same for one that may lie anywhere.
+Argument anywhere(const Call& call, const char* name, const Array& array);
 Integers integers(const Call& call, const char* name, const Array& array);
 bool holds_integers(const Array& array);
-std::optional<Argument> optional_argument(const Call& call, const char* name, const OptionalArray& array);
+std::optional<Argument> optional_argument(PlacedCall& call, const char* name, const OptionalArray& array);
 
 DType dtype_of(const Call& call, const py::object& name);
+// The device of a name: null for "cpu", DeviceError for one that is not registered.
+const DeviceBackend* device_of(const Call& call, Name name);
 std::vector<int64_t> shape_of(const Call& call, const Shape& shape);
 py::array empty(const Call& call, DType dtype, int rank, const int64_t* shape);
 
 // `out`, or a fresh array.
 class Result : public Output {
  public:
-  explicit Result(const OptionalArray& out = std::nullopt);
+  Result(PlacedCall& call, const OptionalArray& out);
   View place(const Call& call, DType dtype, int rank, const int64_t* shape) override;
   py::object take() { return std::move(object_); }
 
@@ -92,6 +104,7 @@ class Result : public Output {
   py::object object_;
 };
 
+void bind_device(py::module_& m);
 void bind_elementwise(py::module_& m);
 void bind_program(py::module_& m);
 void bind_training(py::module_& m);

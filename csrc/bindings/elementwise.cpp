@@ -16,8 +16,8 @@ void unary(py::module_& m, const char* name, Member kernel, Types types) {
   m.def(
       name,
       [=](const Array& x, const OptionalArray& out, Threads threads) {
-        Call call = make_call(name, threads);
-        Result result(out);
+        PlacedCall call = make_call(name, threads);
+        Result result(call, out);
         eager::elementwise(call, kernels().*kernel, types, {argument(call, "x", x)}, result);
         return result.take();
       },
@@ -29,8 +29,8 @@ void binary(py::module_& m, const char* name, Member kernel, Types types, const 
   m.def(
       name,
       [=](const Array& a, const Array& b, const OptionalArray& out, Threads threads) {
-        Call call = make_call(name, threads);
-        Result result(out);
+        PlacedCall call = make_call(name, threads);
+        Result result(call, out);
         eager::elementwise(call, kernels().*kernel, types, {argument(call, first, a), argument(call, second, b)},
                            result);
         return result.take();
@@ -51,8 +51,8 @@ void reduction(py::module_& m, const char* name, Kernel<Reduce> KernelTable::* k
   m.def(
       name,
       [=](const Array& x, const py::object& axis, bool keepdims, const OptionalArray& out, Threads threads) {
-        Call call = make_call(name, threads);
-        Result result(out);
+        PlacedCall call = make_call(name, threads);
+        Result result(call, out);
         eager::reduce(call, kernels().*kernel, kind, argument(call, "x", x), axes_of(call, axis, kind), keepdims,
                       result);
         return result.take();
@@ -64,8 +64,8 @@ void softmax(py::module_& m, const char* name, Kernel<Rows> KernelTable::* kerne
   m.def(
       name,
       [=](const Array& x, int64_t axis, const OptionalArray& out, Threads threads) {
-        Call call = make_call(name, threads);
-        Result result(out);
+        PlacedCall call = make_call(name, threads);
+        Result result(call, out);
         eager::softmax(call, kernels().*kernel, nullptr, argument(call, "x", x), axis, result);
         return result.take();
       },
@@ -76,8 +76,8 @@ void softmax_backward(py::module_& m, const char* name, Kernel<Rows> KernelTable
   m.def(
       name,
       [=](const Array& grad, const Array& y, int64_t axis, const OptionalArray& out, Threads threads) {
-        Call call = make_call(name, threads);
-        Result result(out);
+        PlacedCall call = make_call(name, threads);
+        Result result(call, out);
         Argument upstream = argument(call, "grad", grad);
         eager::softmax(call, kernels().*kernel, &upstream, argument(call, "y", y), axis, result);
         return result.take();
@@ -121,8 +121,8 @@ void bind_elementwise(py::module_& m) {
   m.def(
       "where",
       [](const Array& condition, const Array& a, const Array& b, const OptionalArray& out, Threads threads) {
-        Call call = make_call("where", threads);
-        Result result(out);
+        PlacedCall call = make_call("where", threads);
+        Result result(call, out);
         eager::elementwise(call, kernels().where, Types::selection,
                            {argument(call, "condition", condition), argument(call, "a", a), argument(call, "b", b)},
                            result);
@@ -134,9 +134,9 @@ void bind_elementwise(py::module_& m) {
       "cast",
       [](const Array& x, const py::object& dtype, const std::optional<Shape>& shape, const OptionalArray& out,
          Threads threads) {
-        Call call = make_call("cast", threads);
+        PlacedCall call = make_call("cast", threads);
         Argument from = argument(call, "x", x);
-        Result result(out);
+        Result result(call, out);
         // What is not said is as in out, or else as in x.
         View like = out ? argument(call, "out", *out).view : from.view;
         std::vector<int64_t> sides =

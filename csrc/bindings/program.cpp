@@ -47,7 +47,7 @@ class PyProgram {
 
   py::array run(int64_t count, const OptionalArray& rows, const OptionalArray& rows_to, const std::vector<Slot*>& slots,
                 const OptionalArray& values) {
-    Call call = make_call("Program", std::nullopt);
+    PlacedCall call = make_call("Program", std::nullopt);
     engine::Steps steps;
     if (count < 0) raise<ValueError>(call.op, "count = ", count, " must be at least 0");
     steps.count = count;
@@ -97,7 +97,7 @@ class PyProgram {
     Call call = make_call("Program", std::nullopt);
     std::vector<View> views;
     for (const Array& output : outputs) {
-      View view = argument(call, "outputs", output).view;
+      View view = anywhere(call, "outputs", output).view;
       if (count_of(view) != 1) raise<ValueError>(call.op, "outputs must have one element each");
       views.push_back(view);
       kept_.push_back(output.object);

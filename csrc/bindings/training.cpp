@@ -21,8 +21,8 @@ void bind_products(py::module_& m) {
       "matmul",
       [](const Array& a, const Array& b, const OptionalArray& y, bool transpose_a, bool transpose_b, double alpha,
          double beta, const std::optional<Name>& backward, const OptionalArray& out, Threads threads) {
-        Call call = make_call("matmul", threads);
-        Result result(out);
+        PlacedCall call = make_call("matmul", threads);
+        Result result(call, out);
         std::optional<Argument> saved = optional_argument(call, "y", y);
         eager::matmul(call, argument(call, "a", a), argument(call, "b", b), pointer(saved),
                       {transpose_a, transpose_b, alpha, beta, text(backward)}, result);
@@ -36,8 +36,8 @@ void bind_products(py::module_& m) {
       "linear",
       [](const Array& x, const Array& weight, const OptionalArray& bias, const std::optional<Name>& activation,
          const OptionalArray& out, Threads threads) {
-        Call call = make_call("linear", threads);
-        Result result(out);
+        PlacedCall call = make_call("linear", threads);
+        Result result(call, out);
         std::optional<Argument> b = optional_argument(call, "bias", bias);
         eager::linear(call, argument(call, "x", x), argument(call, "weight", weight), pointer(b), text(activation),
                       result);
@@ -49,7 +49,7 @@ void bind_products(py::module_& m) {
   m.def(
       "explain_product",
       [](const Array& a, const Array& b, bool transpose_a, bool transpose_b, bool linear) {
-        Call call = make_call("explain_product", std::nullopt);
+        PlacedCall call = make_call("explain_product", std::nullopt);
         return eager::explain_product(call, argument(call, "a", a), argument(call, "b", b), transpose_a, transpose_b,
                                       linear);
       },
@@ -59,10 +59,8 @@ void bind_products(py::module_& m) {
 }
 
 // The loss, and the gradient where asked for.
-void cross_entropy(const char* op, const Array& logits, const Array& target, const OptionalArray& weight,
-                   int64_t ignore_index, double label_smoothing, Name reduction, Threads threads, Result& loss,
-                   Result* grad) {
-  Call call = make_call(op, threads);
+void cross_entropy(PlacedCall& call, const Array& logits, const Array& target, const OptionalArray& weight,
+                   int64_t ignore_index, double label_smoothing, Name reduction, Result& loss, Result* grad) {
   std::optional<Argument> w = optional_argument(call, "weight", weight);
   eager::CrossEntropyOptions options{ignore_index, label_smoothing, reduction.text};
   Argument x = argument(call, "logits", logits);
@@ -83,9 +81,9 @@ void bind_losses(py::module_& m) {
       "cross_entropy",
       [](const Array& logits, const Array& target, const OptionalArray& weight, int64_t ignore_index,
          double label_smoothing, Name reduction, const OptionalArray& out, Threads threads) {
-        Result loss(out);
-        cross_entropy("cross_entropy", logits, target, weight, ignore_index, label_smoothing, reduction, threads, loss,
-                      nullptr);
+        PlacedCall call = make_call("cross_entropy", threads);
+        Result loss(call, out);
+        cross_entropy(call, logits, target, weight, ignore_index, label_smoothing, reduction, loss, nullptr);
         return loss.take();
       },
       py::arg("logits"), py::arg("target"), py::arg("weight") = py::none(), py::kw_only(), exact("ignore_index") = -100,
@@ -95,9 +93,9 @@ void bind_losses(py::module_& m) {
       "cross_entropy_with_grad",
       [](const Array& logits, const Array& target, const OptionalArray& weight, int64_t ignore_index,
          double label_smoothing, Name reduction, const OptionalPair& out, Threads threads) {
-        Result loss(first(out)), grad(second(out));
-        cross_entropy("cross_entropy", logits, target, weight, ignore_index, label_smoothing, reduction, threads, loss,
-                      &grad);
+        PlacedCall call = make_call("cross_entropy", threads);
+        Result loss(call, first(out)), grad(call, second(out));
+        cross_entropy(call, logits, target, weight, ignore_index, label_smoothing, reduction, loss, &grad);
         return py::make_tuple(loss.take(), grad.take());
       },
       py::arg("logits"), py::arg("target"), py::arg("weight") = py::none(), py::kw_only(), exact("ignore_index") = -100,
@@ -107,8 +105,8 @@ void bind_losses(py::module_& m) {
       "mse_loss",
       [](const Array& prediction, const Array& target, bool half, Name reduction, const OptionalArray& out,
          Threads threads) {
-        Call call = make_call("mse_loss", threads);
-        Result loss(out);
+        PlacedCall call = make_call("mse_loss", threads);
+        Result loss(call, out);
         eager::mse_loss(call, argument(call, "prediction", prediction), argument(call, "target", target), half,
                         reduction.text, loss, nullptr);
         return loss.take();
@@ -120,8 +118,8 @@ void bind_losses(py::module_& m) {
       "mse_loss_with_grad",
       [](const Array& prediction, const Array& target, bool half, Name reduction, const OptionalPair& out,
          Threads threads) {
-        Call call = make_call("mse_loss", threads);
-        Result loss(first(out)), grad(second(out));
+        PlacedCall call = make_call("mse_loss", threads);
+        Result loss(call, first(out)), grad(call, second(out));
         eager::mse_loss(call, argument(call, "prediction", prediction), argument(call, "target", target), half,
                         reduction.text, loss, &grad);
         return py::make_tuple(loss.take(), grad.take());
@@ -132,8 +130,8 @@ void bind_losses(py::module_& m) {
   m.def(
       "accuracy",
       [](const Array& logits, const Array& target, const OptionalArray& out, Threads threads) {
-        Call call = make_call("accuracy", threads);
-        Result result(out);
+        PlacedCall call = make_call("accuracy", threads);
+        Result result(call, out);
         eager::accuracy(call, argument(call, "logits", logits), integers(call, "target", target), result);
         return result.take();
       },
@@ -145,7 +143,7 @@ void bind_updates(py::module_& m) {
       "sgd_update",
       [](const Array& param, const Array& grad, const OptionalArray& velocity, Number lr, double momentum,
          double dampening, double weight_decay, bool nesterov, Threads threads) {
-        Call call = make_call("sgd_update", threads);
+        PlacedCall call = make_call("sgd_update", threads);
         std::optional<Argument> v;
         if (velocity) v = writable(call, "velocity", *velocity);
         eager::sgd_update(call, writable(call, "param", param), argument(call, "grad", grad), pointer(v),
@@ -160,7 +158,7 @@ void bind_updates(py::module_& m) {
       [](const Array& param, const Array& a, const Array& b, const OptionalArray& velocity, bool transpose_a,
          bool transpose_b, Number lr, double momentum, double dampening, double weight_decay, bool nesterov,
          Threads threads) {
-        Call call = make_call("matmul_sgd_update", threads);
+        PlacedCall call = make_call("matmul_sgd_update", threads);
         std::optional<Argument> v;
         if (velocity) v = writable(call, "velocity", *velocity);
         eager::matmul_sgd_update(call, writable(call, "param", param), argument(call, "a", a), argument(call, "b", b),
@@ -176,7 +174,7 @@ void bind_updates(py::module_& m) {
       [](const Array& param, const Array& grad, const Array& exp_avg, const Array& exp_avg_sq, Number lr,
          Number correction1, Number correction2, double beta1, double beta2, double eps, double weight_decay,
          bool decoupled, Threads threads) {
-        Call call = make_call("adam_update", threads);
+        PlacedCall call = make_call("adam_update", threads);
         eager::adam_update(call, writable(call, "param", param), argument(call, "grad", grad),
                            writable(call, "exp_avg", exp_avg), writable(call, "exp_avg_sq", exp_avg_sq),
                            {lr, correction1, correction2, beta1, beta2, eps, weight_decay, decoupled});
@@ -191,8 +189,8 @@ void bind_indexing(py::module_& m) {
       "gather",
       [](const Array& data, const Array& indices, double divisor, const py::object& dtype, const OptionalArray& out,
          Threads threads) {
-        Call call = make_call("gather", threads);
-        Result result(out);
+        PlacedCall call = make_call("gather", threads);
+        Result result(call, out);
         std::optional<DType> to;
         if (!dtype.is_none()) to = dtype_of(call, dtype);
         eager::gather(call, argument(call, "data", data), integers(call, "indices", indices), divisor, to, result);
@@ -204,8 +202,8 @@ void bind_indexing(py::module_& m) {
   m.def(
       "scatter_add",
       [](const Array& grad, const Array& indices, int64_t num_rows, const OptionalArray& out, Threads threads) {
-        Call call = make_call("scatter_add", threads);
-        Result result(out);
+        PlacedCall call = make_call("scatter_add", threads);
+        Result result(call, out);
         eager::scatter_add(call, argument(call, "grad", grad), integers(call, "indices", indices), num_rows, result);
         return result.take();
       },
@@ -214,8 +212,8 @@ void bind_indexing(py::module_& m) {
   m.def(
       "pick",
       [](const Array& x, const Array& rows, const Array& columns, const OptionalArray& out, Threads threads) {
-        Call call = make_call("pick", threads);
-        Result result(out);
+        PlacedCall call = make_call("pick", threads);
+        Result result(call, out);
         eager::pick(call, argument(call, "x", x), integers(call, "rows", rows), integers(call, "columns", columns),
                     result);
         return result.take();
@@ -226,8 +224,8 @@ void bind_indexing(py::module_& m) {
       "pick_backward",
       [](const Array& grad, const Array& rows, const Array& columns, const Shape& shape, const OptionalArray& out,
          Threads threads) {
-        Call call = make_call("pick_backward", threads);
-        Result result(out);
+        PlacedCall call = make_call("pick_backward", threads);
+        Result result(call, out);
         std::vector<int64_t> sides = shape_of(call, shape);
         if (sides.size() != 2) raise<ValueError>(call.op, "shape has ", sides.size(), " dimensions, not 2");
         eager::pick_backward(call, argument(call, "grad", grad), integers(call, "rows", rows),
@@ -239,8 +237,9 @@ void bind_indexing(py::module_& m) {
   m.def(
       "one_hot",
       [](const Array& labels, int64_t num_classes, const py::object& dtype, const OptionalArray& out, Threads threads) {
-        Call call = make_call("one_hot", threads);
-        Result result(out);
+        PlacedCall call = make_call("one_hot", threads);
+        Result result(call, out);
+        place(call, "labels", labels);
         eager::one_hot(call, integers(call, "labels", labels), num_classes, dtype_of(call, dtype), result);
         return result.take();
       },
@@ -253,8 +252,8 @@ void bind_random(py::module_& m) {
         name,
         [=](const Shape& shape, double first_value, double second_value, uint64_t seed, uint32_t purpose, Number step,
             uint32_t ordinal, const py::object& dtype, const OptionalArray& out, Threads threads) {
-          Call call = make_call(name, threads);
-          Result result(out);
+          PlacedCall call = make_call(name, threads);
+          Result result(call, out);
           std::vector<int64_t> sides = shape_of(call, shape);
           entry(call, dtype_of(call, dtype), static_cast<int>(sides.size()), sides.data(), first_value, second_value,
                 {seed, purpose, step, ordinal}, result);
@@ -271,8 +270,8 @@ void bind_random(py::module_& m) {
       "dropout",
       [](const Array& x, double p, uint64_t seed, uint32_t purpose, Number step, uint32_t ordinal,
          const OptionalArray& out, Threads threads) {
-        Call call = make_call("dropout", threads);
-        Result result(out);
+        PlacedCall call = make_call("dropout", threads);
+        Result result(call, out);
         eager::dropout(call, argument(call, "x", x), p, {seed, purpose, step, ordinal}, result);
         return result.take();
       },
@@ -282,8 +281,8 @@ void bind_random(py::module_& m) {
   m.def(
       "permutation",
       [](int64_t n, uint64_t seed, uint64_t epoch, const OptionalArray& out, Threads threads) {
-        Call call = make_call("permutation", threads);
-        Result result(out);
+        PlacedCall call = make_call("permutation", threads);
+        Result result(call, out);
         eager::permutation(call, n, seed, epoch, result);
         return result.take();
       },

@@ -151,20 +151,20 @@ View made_contiguous(const Call& call, const View& view, Buffer& memory) {
 namespace {
 
 template <class T>
-void read_all(const Integers& from, int64_t* to) {
-  for (int64_t i = 0; i < from.count; ++i) {
+void read_all(const engine::Reading& reading) {
+  for (int64_t i = 0; i < reading.count; ++i) {
     T value;
-    std::memcpy(&value, from.data + i * from.stride, sizeof(T));
-    to[i] = static_cast<int64_t>(value);
+    std::memcpy(&value, reading.from + i * reading.stride, sizeof(T));
+    reading.to[i] = static_cast<int64_t>(value);
   }
 }
 
-void copy_integers(const Integers& from, int64_t* to) {
-  switch (from.size) {
-    case 1: return from.is_signed ? read_all<int8_t>(from, to) : read_all<uint8_t>(from, to);
-    case 2: return from.is_signed ? read_all<int16_t>(from, to) : read_all<uint16_t>(from, to);
-    case 4: return from.is_signed ? read_all<int32_t>(from, to) : read_all<uint32_t>(from, to);
-    default: return from.is_signed ? read_all<int64_t>(from, to) : read_all<uint64_t>(from, to);
+void copy_integers(const engine::Reading& reading, bool is_signed) {
+  switch (reading.size) {
+    case 1: return is_signed ? read_all<int8_t>(reading) : read_all<uint8_t>(reading);
+    case 2: return is_signed ? read_all<int16_t>(reading) : read_all<uint16_t>(reading);
+    case 4: return is_signed ? read_all<int32_t>(reading) : read_all<uint32_t>(reading);
+    default: return is_signed ? read_all<int64_t>(reading) : read_all<uint64_t>(reading);
   }
 }
 
@@ -181,11 +181,11 @@ struct Labels {
   int64_t classes;
   bool may_ignore;
   int64_t ignored;
-  int64_t* to;
 
-  void read() const {
-    copy_integers(from, to);
-    for (int64_t i = 0; i < from.count; ++i)
+  void read(const engine::Reading& reading) const {
+    copy_integers(reading, from.is_signed);
+    const int64_t* to = reading.to;
+    for (int64_t i = 0; i < reading.count; ++i)
       if ((to[i] < 0 || to[i] >= classes) && (!may_ignore || to[i] != ignored || is_beyond(from, to[i])))
         raise<ValueError>(op, from.name, "[", i, "] = ", shown(from, to[i]), " is not a class index: there are ",
                           classes, " classes, 0 to ", classes - 1);
@@ -197,11 +197,11 @@ struct Indices {
   Integers from;
   int64_t size;
   const char* sides;
-  int64_t* to;
 
-  void read() const {
-    copy_integers(from, to);
-    for (int64_t i = 0; i < from.count; ++i) {
+  void read(const engine::Reading& reading) const {
+    copy_integers(reading, from.is_signed);
+    int64_t* to = reading.to;
+    for (int64_t i = 0; i < reading.count; ++i) {
       if (to[i] < -size || to[i] >= size || is_beyond(from, to[i]))
         raise<IndexError>(op, from.name, "[", i, "] = ", shown(from, to[i]), " is out of range for ", size, " ", sides);
       if (to[i] < 0) to[i] += size;
@@ -209,39 +209,47 @@ struct Indices {
   }
 };
 
-template <class Reading>
-class ReadNode final : public engine::Node {
+template <class Checking>
+class CheckedNode final : public engine::ReadNode {
  public:
-  explicit ReadNode(const Reading& reading) : reading_(reading) {}
-  Work work() const override { return {1, {1}, {static_cast<double>(reading_.from.count)}, 0, 0}; }
-  void run(int, int64_t, int64_t, std::byte*, std::byte*) const override { reading_.read(); }
+  CheckedNode(const engine::Reading& reading, const Checking& checking) : ReadNode(reading), checking_(checking) {}
+  void read(const engine::Reading& reading) const override { checking_.read(reading); }
 
  private:
-  Reading reading_;
+  Checking checking_;
 };
 
-template <class Reading>
-const int64_t* read(const Call& call, const Reading& reading) {
-  if (call.program) call.program->add(std::make_unique<ReadNode<Reading>>(reading));
-  else reading.read();
-  return reading.to;
-}
-
-int64_t* take_integers(const Call& call, int64_t count, Buffer& memory) {
-  return reinterpret_cast<int64_t*>(take(call, checked_multiply(call.op, count, 8), memory));
+// Where kernels find the integers that `checking` lets through.
+template <class Checking>
+const int64_t* read(const Call& call, const Checking& checking, Buffer& memory) {
+  const Integers& from = checking.from;
+  const int64_t bytes = checked_multiply(call.op, from.count, 8);
+  engine::Reading reading{from.data, from.size, from.count, from.stride, nullptr};
+  if (call.program) {
+    reading.to = call.device ? call.program->on(*call.device).integers(from.count)
+                             : reinterpret_cast<int64_t*>(call.program->own(bytes));
+    call.program->add(std::make_unique<CheckedNode<Checking>>(reading, checking));
+    return reading.to;
+  }
+  if (is_on_device(from.data)) wait_for(call, *device());
+  Buffer own(bytes);
+  reading.to = reinterpret_cast<int64_t*>(own.data());
+  checking.read(reading);
+  if (call.device) call.device->copy(take(call, bytes, memory), own.data(), bytes);
+  else memory = std::move(own);
+  return reinterpret_cast<const int64_t*>(memory.data());
 }
 
 }  // namespace
 
 const int64_t* read_labels(const Call& call, const Integers& labels, int64_t classes, const int64_t* ignore,
                            Buffer& memory) {
-  int64_t* to = take_integers(call, labels.count, memory);
-  return read(call, Labels{call.op, labels, classes, ignore != nullptr, ignore ? *ignore : 0, to});
+  return read(call, Labels{call.op, labels, classes, ignore != nullptr, ignore ? *ignore : 0}, memory);
 }
 
 const int64_t* read_indices(const Call& call, const Integers& indices, int64_t size, Buffer& memory,
                             const char* sides) {
-  return read(call, Indices{call.op, indices, size, sides, take_integers(call, indices.count, memory)});
+  return read(call, Indices{call.op, indices, size, sides}, memory);
 }
 
 }  // namespace fastnn

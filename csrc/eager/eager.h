@@ -40,6 +40,10 @@ enum class Types { arithmetic, floating, comparison, selection };
 void elementwise(const Call&, const Kernel<Elementwise>&, Types, std::initializer_list<Argument> operands, Output& out);
 void cast(const Call&, Argument x, DType dtype, int rank, const int64_t* shape, Output& out);
 
+// ---- between devices: eager/transfer.cpp ----
+// A copy of x, which may lie anywhere, on the device of the call.
+void transfer(const Call&, Argument x, Output& out);
+
 // ---- reductions and softmax: eager/reduction.cpp ----
 // What is taken, what comes out: sums add (of bool and int64: int64), means are floating point, extremes keep the
 // dtype, positions are int64. Only a sum may be over nothing.

@@ -37,6 +37,28 @@ class KernelNode final : public Node {
   Arguments arguments_;
 };
 
+// Integers as the CPU reads them: at `from`, `count` of them, each `stride` bytes from the one before.
+struct Reading {
+  const std::byte* from;
+  int size;  // bytes of one
+  int64_t count, stride;
+  int64_t* to;
+};
+
+// Reads integers and checks them, before kernels use them.
+class ReadNode : public Node {
+ public:
+  explicit ReadNode(const Reading& reading) : reading_(reading) {}
+  const Reading& reading() const { return reading_; }
+  // The same of other integers, of the same kind; throws where one of them is wrong.
+  virtual void read(const Reading& reading) const = 0;
+  Work work() const override { return {1, {1}, {static_cast<double>(reading_.count)}, 0, 0}; }
+  void run(int, int64_t, int64_t, std::byte*, std::byte*) const override { read(reading_); }
+
+ private:
+  Reading reading_;
+};
+
 // What a thread must have to do to be worth its while: waking one that may be parked costs an eager call more than a
 // program, whose threads wait for the next phase.
 inline constexpr double nanoseconds_for_a_call = 6000, nanoseconds_in_a_program = 1500;

@@ -13,6 +13,8 @@ double read_as(const std::byte* data) {
   return static_cast<double>(value);
 }
 
+}  // namespace
+
 double number_at(const View& view) {
   switch (view.dtype) {
     case DType::float32: return read_as<float>(view.data);
@@ -25,21 +27,24 @@ double number_at(const View& view) {
   return 0;
 }
 
-}  // namespace
-
 void Program::add(std::unique_ptr<Node> node) {
   nodes_.push_back(std::move(node));
   threads_ = 0;
 }
 
-std::byte* Program::own(int64_t bytes) {
-  owned_.emplace_back(bytes);
+std::byte* Program::own(int64_t bytes, const DeviceBackend* device) {
+  owned_.push_back(device ? Buffer(device->allocate(bytes), device->release) : Buffer(bytes));
   return owned_.back().data();
 }
 
 const double* Program::number(double value) {
   numbers_.push_back(std::make_unique<double>(value));
   return numbers_.back().get();
+}
+
+DeviceProgram& Program::on(const DeviceBackend& device) {
+  if (!device_) device_ = std::make_unique<DeviceProgram>(device);
+  return *device_;
 }
 
 // Elementwise kernels that follow each other become chains.
@@ -61,6 +66,7 @@ void Program::plan(int threads) {
 }
 
 void Program::run(const Steps& steps, int threads) {
+  if (device_) return device_->run(nodes_, outputs_, steps, threads);
   if (threads != threads_) plan(threads);
   size_t slots = steps.slots.size();
   const double* values = steps.values;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/chain.h"
+#include "engine/device_program.h"
 
 namespace fastnn::engine {
 
@@ -28,8 +29,11 @@ class Program {
   explicit Program(std::vector<View> outputs) : outputs_(std::move(outputs)) {}
 
   void add(std::unique_ptr<Node> node);
-  std::byte* own(int64_t bytes);       // memory that lives as long as the program
+  // Memory that lives as long as the program, on a device where one is given.
+  std::byte* own(int64_t bytes, const DeviceBackend* device = nullptr);
   const double* number(double value);  // where a scalar that never changes is read
+  // How it runs on `device`, once one of its kernels does.
+  DeviceProgram& on(const DeviceBackend& device);
 
   // Runs whole steps. What a node throws ends the run within a step: nothing after that node has happened.
   void run(const Steps& steps, int threads);
@@ -48,6 +52,9 @@ class Program {
   std::vector<Job> jobs_;
   int threads_ = 0;
   Buffer memory_;
+  std::unique_ptr<DeviceProgram> device_;
 };
+
+double number_at(const View& view);  // of one element
 
 }  // namespace fastnn::engine

@@ -100,4 +100,13 @@ std::vector<std::string> runnable_isas() {
   return names;
 }
 
+void register_device(const DeviceBackend& backend) {
+  if (backend.abi != device_abi)
+    raise<DeviceError>("register_device", "the backend was compiled for version ", backend.abi,
+                       " of the interface, and not for ", device_abi, ": install it anew, of this version");
+  const DeviceBackend* before = nullptr;
+  if (!registered_device.compare_exchange_strong(before, &backend) && before != &backend)
+    raise<DeviceError>("register_device", before->name, " is registered already: there is one device for a process");
+}
+
 }  // namespace fastnn

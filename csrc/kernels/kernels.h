@@ -1,7 +1,7 @@
 // THE CONTRACT: every kernel of fastnn, named once.
 //
-// csrc/cpu holds all of them (a CUDA backend would hold the same), the package fastnn/reference specifies
-// each under the same name in NumPy, and a test proves that the three agree.
+// csrc/cpu and csrc/cuda hold all of them, the package fastnn/reference specifies each under the same name in NumPy,
+// and a test proves that they agree.
 //
 // A kernel is told its arguments and answers with its Work: phases, the independent items of each phase,
 // the workspace they share and the scratch each worker needs. It then runs ranges of items, serially; who
@@ -215,50 +215,54 @@ struct Permutation {
   int64_t* out;
 };
 
-struct KernelTable {
+// One of `Entry` for each kernel: a Kernel of a compilation for the CPU, or a DeviceKernel (device.h).
+template <template <class> class Entry>
+struct Table {
+  // cpu/product.cpp
+  Entry<Product> matmul, linear, matmul_sgd_update;
+
+  // cpu/arithmetic.cpp
+  Entry<Elementwise> add, subtract, multiply, divide, maximum, minimum, negative, abs, sign, sqrt;
+  Entry<Elementwise> equal, not_equal, less, less_equal, greater, greater_equal, where;
+  Entry<Elementwise> cast;
+
+  // cpu/transcendental.cpp
+  Entry<Elementwise> exp, log, power;
+
+  // cpu/activation.cpp
+  Entry<Elementwise> relu, sigmoid, tanh, gelu;
+  Entry<Elementwise> relu_backward, sigmoid_backward, tanh_backward, gelu_backward;
+
+  // cpu/reduction.cpp
+  Entry<Reduce> sum, mean, max, min, argmax, argmin;
+
+  // cpu/softmax.cpp
+  Entry<Rows> softmax, softmax_backward, log_softmax, log_softmax_backward;
+
+  // cpu/loss.cpp
+  Entry<CrossEntropy> cross_entropy, cross_entropy_with_grad;
+  Entry<SquaredError> mse_loss, mse_loss_with_grad;
+  Entry<Accuracy> accuracy;
+
+  // cpu/update.cpp
+  Entry<Sgd> sgd_update;
+  Entry<Adam> adam_update;
+
+  // cpu/indexing.cpp
+  Entry<Gather> gather;
+  Entry<ScatterAdd> scatter_add;
+  Entry<Pick> pick, pick_backward;
+  Entry<OneHot> one_hot;
+
+  // cpu/random.cpp
+  Entry<Random> uniform, normal, dropout;
+  Entry<Permutation> permutation;
+};
+
+struct KernelTable : Table<Kernel> {
   const char* isa;  // "baseline", "avx2", "avx512", "neon"
   int vector_bytes;
   bool fused_multiply_add;  // without it, bits differ from the other tables
-
-  // cpu/product.cpp
-  Kernel<Product> matmul, linear, matmul_sgd_update;
-
-  // cpu/arithmetic.cpp
-  Kernel<Elementwise> add, subtract, multiply, divide, maximum, minimum, negative, abs, sign, sqrt;
-  Kernel<Elementwise> equal, not_equal, less, less_equal, greater, greater_equal, where;
-  Kernel<Elementwise> cast;
-
-  // cpu/transcendental.cpp
-  Kernel<Elementwise> exp, log, power;
-
-  // cpu/activation.cpp
-  Kernel<Elementwise> relu, sigmoid, tanh, gelu;
-  Kernel<Elementwise> relu_backward, sigmoid_backward, tanh_backward, gelu_backward;
-
-  // cpu/reduction.cpp
-  Kernel<Reduce> sum, mean, max, min, argmax, argmin;
-
-  // cpu/softmax.cpp
-  Kernel<Rows> softmax, softmax_backward, log_softmax, log_softmax_backward;
-
-  // cpu/loss.cpp
-  Kernel<CrossEntropy> cross_entropy, cross_entropy_with_grad;
-  Kernel<SquaredError> mse_loss, mse_loss_with_grad;
-  Kernel<Accuracy> accuracy;
-
-  // cpu/update.cpp
-  Kernel<Sgd> sgd_update;
-  Kernel<Adam> adam_update;
-
-  // cpu/indexing.cpp
-  Kernel<Gather> gather;
-  Kernel<ScatterAdd> scatter_add;
-  Kernel<Pick> pick, pick_backward;
-  Kernel<OneHot> one_hot;
-
-  // cpu/random.cpp
-  Kernel<Random> uniform, normal, dropout;
-  Kernel<Permutation> permutation;
 };
 
 }  // namespace fastnn

@@ -6,6 +6,16 @@ from typing import TypeAlias
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """The argument --device."""
+    parser.add_argument(
+        "--device",
+        choices=["cpu", "cuda", "auto"],
+        default="cpu",
+        help="where to train, default: %(default)s; auto: a GPU where one can be used",
+    )
+
+
 def positive(text: str) -> int:
     """An integer of at least 1."""
     number = int(text)

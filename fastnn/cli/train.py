@@ -19,7 +19,7 @@ from fastnn.data.table import SUFFIXES
 from fastnn.ranks import Ranks, is_launched
 
 from . import confusion
-from .arguments import Commands, positive
+from .arguments import Commands, add_device, positive
 
 EXAMPLES = """examples:
   fastnn train fashion-mnist                                  784-256-10 MLP, 10 epochs, about 0.84 accuracy
@@ -62,6 +62,7 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=positive, metavar="N", help="default: 256, of a file 32")
     parser.add_argument("--seed", type=int, metavar="N", help="repeats a run bit by bit; default: drawn, and printed")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: as many as the process may use")
+    add_device(parser)
     parser.add_argument(
         "--shards",
         type=positive,
@@ -223,6 +224,7 @@ def _fit(model: fn.Model, data: fn.DataModule, options: argparse.Namespace, epoc
     print(f", batches of {data.batch_size}\n", flush=True)
     trainer = fn.Trainer(
         epochs,
+        device=options.device,
         num_threads=options.threads,
         callbacks=[_Rows()],
         progress=False,
@@ -251,7 +253,8 @@ def _write(trainer: fn.Trainer, out: Path, options: argparse.Namespace) -> list[
 
 
 def _conclude(trainer: fn.Trainer, out: Path, written: list[str]) -> None:
-    print(f"{trainer.execution}; --seed {trainer.history.seed} repeats this run")
+    place = "" if trainer.device == "cpu" else f" on {trainer.device}"
+    print(f"{trainer.execution}{place}; --seed {trainer.history.seed} repeats this run")
     if not _can_draw():
         print("no pictures without matplotlib: pip install matplotlib")
     print("written:", *(f"  {out / name}" for name in written), sep="\n")

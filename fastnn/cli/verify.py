@@ -18,7 +18,7 @@ from fastnn._core import config
 from fastnn.data import fetch, published
 from fastnn.integrations import d2l
 
-from .arguments import Commands
+from .arguments import Commands, add_device
 
 PUBLISHED = Path(__file__).with_name("published.json")
 
@@ -35,6 +35,7 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="runs to compare, default: all")
+    add_device(parser)
     parser.add_argument("--json", action="store_true", help="print what was trained here as the published file says it")
     parser.set_defaults(run=_run)
 
@@ -59,10 +60,10 @@ class Run:
         fn.manual_seed(self.seed)
         return _MODELS[self.model](**self.model_arguments), _DATA[self.data](**self.data_arguments)
 
-    def again(self) -> "Run":
-        """The same run with what came of it here."""
+    def again(self, device: str) -> "Run":
+        """The same run with what came of it here, on `device`."""
         model, data = self.make()
-        history = fn.Trainer(self.epochs, seed=self.seed, progress=False).fit(model, data)
+        history = fn.Trainer(self.epochs, device, seed=self.seed, progress=False).fit(model, data)
         return dataclasses.replace(self, train_loss=history.train_loss, sha256=weights(model))
 
     def difference(self, other: "Run") -> str | None:
@@ -121,7 +122,7 @@ def _run(options: argparse.Namespace) -> None:
         raise argparse.ArgumentError(None, f"{unknown[0]!r} is no published run: {', '.join(run.name for run in runs)}")
     chosen = [run for run in runs if not options.names or run.name in options.names]
     if options.json:
-        rows = ",\n".join(json.dumps(dataclasses.asdict(run.again())) for run in chosen)
+        rows = ",\n".join(json.dumps(dataclasses.asdict(run.again(options.device))) for run in chosen)
         print(f'{{"made_by": {json.dumps(_this())}, "runs": [\n{rows}\n]}}')
         return
     width = max(len(run.name) for run in chosen)
@@ -129,7 +130,7 @@ def _run(options: argparse.Namespace) -> None:
     for run in chosen:
         started = time.perf_counter()
         try:
-            difference = run.difference(run.again())
+            difference = run.difference(run.again(options.device))
         except FileNotFoundError:
             print(f"{run.name:<{width}}  not run: `fastnn data fetch {published.FASHION_MNIST.name}` gets its data")
             continue

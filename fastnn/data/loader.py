@@ -1,5 +1,6 @@
 """Batches from arrays: rows are gathered when they are asked for, from wherever the arrays lie."""
 
+import copy
 import functools
 import operator
 from collections.abc import Iterator, Sequence
@@ -8,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, reprs
+from fastnn import device as devices
 from fastnn import functional as F
-from fastnn.dispatch import Array, run, wrap
+from fastnn.dispatch import Array, device_of, run, wrap
 from fastnn.functional.creation import as_array
 from fastnn.random import Purpose, check_seed, counters
 from fastnn.tensor import Tensor
 
 from .sparse import SparseColumn, is_sparse
+
+Batch = Sequence[Any]
 
 
 class Column:
@@ -48,6 +52,13 @@ class Column:
         """What batches are made of, and how."""
         return self.data._array, dict(self.gather), dict(self.cast)
 
+    def to(self, device: str) -> "Column":
+        """The same with its data on `device`, where they are copied once."""
+        moved = copy.copy(self)
+        moved.data = self.data.to(device)
+        _core.prefetch(moved.data._array)
+        return moved
+
     def take(self, rows: Tensor) -> Tensor:
         """A new Tensor of the rows whose numbers are in `rows` (int64)."""
         part: Tensor = run("gather", self.data, rows, **self.gather)
@@ -59,7 +70,7 @@ class Column:
         if not self.cast:
             _core.gather(data, rows, out=out, **self.gather)
             return
-        part = _core.empty(out.shape, data.dtype)
+        part = _core.empty(out.shape, data.dtype, device_of(data))
         _core.gather(data, rows, out=part, **self.gather)
         _core.cast(part, out=out)
 
@@ -207,6 +218,35 @@ class DataLoader:
             drawn = run("uniform", shape=(1,), high=2.0**53, dtype="float64", **counters(Purpose.DATA))
             self._own_seed = int(drawn._array[0])
         return self._own_seed
+
+
+def length_of(loader: Any) -> int | None:
+    """The number of batches of a loader, where it tells."""
+    return len(loader) if hasattr(loader, "__len__") else None
+
+
+def loaders_on(device: str, *loaders: Any) -> Sequence[Any]:
+    """`loaders`, those of them that gather rows of arrays with these on `device`; what they share is copied once."""
+    if not devices.is_used:
+        return loaders
+    moved: dict[int, Column] = {}
+    placed = []
+    for loader in loaders:
+        if is_plain(loader):
+            columns = loader.dataset.columns
+            moved |= {id(column): column.to(device) for column in columns if id(column) not in moved}
+            loader, dataset = copy.copy(loader), copy.copy(loader.dataset)
+            loader.dataset, dataset.columns = dataset, tuple([moved[id(column)] for column in columns])
+        placed.append(loader)
+    return placed
+
+
+def batch_on(device: str, batch: Batch) -> Batch:
+    """`batch` with the Tensors in it on `device`."""
+    if not devices.is_used or type(batch) not in (tuple, list):
+        return batch
+    parts = [part.to(device) if isinstance(part, Tensor) else part for part in batch]
+    return parts if type(batch) is list else tuple(parts)
 
 
 def is_plain(loader: Any) -> bool:

@@ -26,7 +26,7 @@ from .arithmetic import (
     where,
 )
 from .clipping import clip_grad_norm_
-from .creation import arange, from_numpy, full, ones, ones_like, tensor, zeros, zeros_like
+from .creation import arange, from_numpy, full, ones, ones_like, tensor, to_device, zeros, zeros_like
 from .indexing import getitem, one_hot, setitem
 from .loss import accuracy, cross_entropy, mse_loss
 from .product import dot, linear, matmul, mm, mv
@@ -100,6 +100,7 @@ __all__ = [
     "sum",
     "tanh",
     "tensor",
+    "to_device",
     "transpose",
     "unsqueeze",
     "where",

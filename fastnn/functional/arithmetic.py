@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.autograd import Operation, track
-from fastnn.dispatch import Handle, constant, dtype_name, not_a_tensor, run
+from fastnn.dispatch import Handle, constant, device_of, dtype_name, not_a_tensor, run
 
 from .creation import BOOL, FLOAT32, FLOAT64, INT32, INT64, UINT8, tensor
 
@@ -64,7 +64,7 @@ def _with_number(x: "Tensor", number: Any) -> "tuple[Tensor, Tensor]":
         if not lowest <= number <= highest:
             raise ValueError(f"[arithmetic] {number} does not fit int64: use x.double()")
         dtype = dtype if low <= number <= high else INT64
-    return cast(x, dtype), constant(number, dtype)
+    return cast(x, dtype), constant(number, dtype, device_of(x))
 
 
 def _from_array(value: Any) -> "Tensor":
@@ -117,15 +117,15 @@ MINIMUM = Operation("minimum", a=lambda g, a, b: _share(g, a < b, a == b), b=lam
 WHERE = Operation(
     "where",
     condition=None,
-    a=lambda g, condition: run("where", condition, g, constant(0, g.dtype)),
-    b=lambda g, condition: run("where", condition, constant(0, g.dtype), g),
+    a=lambda g, condition: run("where", condition, g, constant(0, g.dtype, device_of(g))),
+    b=lambda g, condition: run("where", condition, constant(0, g.dtype, device_of(g)), g),
 )
 NEGATIVE = Operation("negative", x=lambda g: run("negative", g))
 ABS = Operation("abs", x=lambda g, x: run("multiply", g, run("sign", x)))
 SQRT = Operation("sqrt", x=lambda g, y: run("divide", g, run("add", y, y)))
 EXP = Operation("exp", x=lambda g, y: run("multiply", g, y))
 LOG = Operation("log", x=lambda g, x: run("divide", g, x))
-CLAMP = Operation("clamp", x=lambda g, x, y: run("where", run("equal", x, y), g, constant(0, g.dtype)))
+CLAMP = Operation("clamp", x=lambda g, x, y: run("where", run("equal", x, y), g, constant(0, g.dtype, device_of(g))))
 
 
 def _share(g: "Tensor", wins: "Tensor", ties: "Tensor") -> "Tensor":

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fastnn.dispatch import constant, run
+from fastnn.dispatch import constant, device_of, run
 
 if TYPE_CHECKING:
     from fastnn.tensor import Tensor
@@ -31,8 +31,9 @@ def clip_grad_norm_(parameters: "Iterable[Tensor]", max_norm: float) -> "Tensor"
     for square in squares[1:]:
         total = run("add", total, square)
     norm: Tensor = run("sqrt", total)
-    ratio = run("divide", constant(max_norm, dtype), run("add", norm, constant(1e-6, dtype)))
-    factor = run("minimum", constant(1.0, dtype), ratio)
+    device = device_of(norm)
+    ratio = run("divide", constant(max_norm, dtype, device), run("add", norm, constant(1e-6, dtype, device)))
+    factor = run("minimum", constant(1.0, dtype, device), ratio)
     for g in gradients:
         run("multiply", g, factor, out=g)
     return norm

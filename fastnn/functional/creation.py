@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.dispatch import constant, run, wrap
+from fastnn import device as devices
+from fastnn.autograd import Operation, track
+from fastnn.dispatch import constant, device_of, run, wrap
 
 if TYPE_CHECKING:
     from fastnn.tensor import Tensor
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 FLOAT32, FLOAT64, INT64, INT32, UINT8, BOOL = DTYPES = tuple(
     map(np.dtype, ("float32", "float64", "int64", "int32", "uint8", "bool"))
 )
+TO_DEVICE = Operation("to", x=lambda g, device: run("transfer", g, device=device))
 _DEFAULTS: dict[str, np.dtype[Any]] = {"f": FLOAT32, "i": INT64, "u": INT64, "b": BOOL}  # of Python's numbers, by kind
 
 
@@ -33,12 +36,11 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     >>> t
     tensor([7., 0.], dtype=float64)
     """
-    check_device("tensor", device)
     if hasattr(data, "_storage"):
         result = run("cast", data) if dtype is None else run("cast", data, dtype=dtype_of("tensor", dtype).name)
     else:
         result = wrap(as_array(data, dtype))
-    return with_grad(result, requires_grad)
+    return made_on("tensor", device, result, requires_grad)
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> "Tensor":
@@ -109,10 +111,18 @@ def with_grad(result: Any, requires_grad: bool) -> "Tensor":
     return tensor
 
 
-def check_device(operation: str, device: Any) -> None:
-    """Raises ValueError unless `device` is the CPU (or not given)."""
-    if device is not None and str(device) != "cpu":
-        raise ValueError(f"[{operation}] device = {str(device)!r} is not there: use 'cpu'")
+def to_device(x: "Tensor", device: str) -> "Tensor":
+    """`x` on a `device` that can be used; `x` itself where it is there."""
+    if (old := device_of(x)) == device:
+        return x
+    return track(TO_DEVICE, run("transfer", x, device=device), (x,), device=old)
+
+
+def made_on(operation: str, device: Any, result: "Tensor", requires_grad: bool) -> "Tensor":
+    """`result`, a new leaf, on `device` (None: where it is)."""
+    if device is not None and (place := devices.resolve(operation, device)) != device_of(result):
+        result = run("transfer", result, device=place)
+    return with_grad(result, requires_grad)
 
 
 def shape_of(operation: str, sizes: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
@@ -140,8 +150,8 @@ def full(
     >>> full((2,), 3.5)
     tensor([3.5000, 3.5000])
     """
-    check_device("full", device)
-    return _filled(shape_of("full", (size,)), as_number("full", fill_value, dtype), requires_grad)
+    number = as_number("full", fill_value, dtype, devices.resolve("full", device))
+    return _filled(shape_of("full", (size,)), number, requires_grad)
 
 
 def zeros(
@@ -152,8 +162,8 @@ def zeros(
     >>> zeros(2, 3).shape
     (2, 3)
     """
-    check_device("zeros", device)
-    return _filled(shape_of("zeros", sizes, size), constant(0, _chosen("zeros", dtype, FLOAT32)), requires_grad)
+    number = constant(0, _chosen("zeros", dtype, FLOAT32), devices.resolve("zeros", device))
+    return _filled(shape_of("zeros", sizes, size), number, requires_grad)
 
 
 def ones(
@@ -164,18 +174,20 @@ def ones(
     >>> ones((2,))
     tensor([1., 1.])
     """
-    check_device("ones", device)
-    return _filled(shape_of("ones", sizes, size), constant(1, _chosen("ones", dtype, FLOAT32)), requires_grad)
+    number = constant(1, _chosen("ones", dtype, FLOAT32), devices.resolve("ones", device))
+    return _filled(shape_of("ones", sizes, size), number, requires_grad)
 
 
 def zeros_like(x: "Tensor", *, dtype: Any = None, requires_grad: bool = False) -> "Tensor":
     """Zeros of the shape and dtype of `x`."""
-    return _filled(x.shape, constant(0, _chosen("zeros_like", dtype, x.dtype)), requires_grad)
+    number = constant(0, _chosen("zeros_like", dtype, x.dtype), device_of(x))
+    return _filled(x.shape, number, requires_grad)
 
 
 def ones_like(x: "Tensor", *, dtype: Any = None, requires_grad: bool = False) -> "Tensor":
     """Ones of the shape and dtype of `x`."""
-    return _filled(x.shape, constant(1, _chosen("ones_like", dtype, x.dtype)), requires_grad)
+    number = constant(1, _chosen("ones_like", dtype, x.dtype), device_of(x))
+    return _filled(x.shape, number, requires_grad)
 
 
 def _chosen(operation: str, dtype: Any, default: np.dtype[Any]) -> np.dtype[Any]:
@@ -187,13 +199,13 @@ def _filled(shape: tuple[int, ...], number: "Tensor", requires_grad: bool) -> "T
     return with_grad(run("cast", number, shape=shape), requires_grad)
 
 
-def as_number(operation: str, value: Any, dtype: Any = None) -> "Tensor":
+def as_number(operation: str, value: Any, dtype: Any = None, device: str = "cpu") -> "Tensor":
     """One number as a constant of `dtype`, or of the dtype that Python's numbers of its kind have."""
     array = np.asarray(value)
     array = as_array(array, _DEFAULTS.get(array.dtype.kind) if dtype is None else dtype, operation)
     if array.ndim:
         raise ValueError(f"[{operation}] value has shape {array.shape}: one number is needed")
-    number: Tensor = constant(array.item(), array.dtype)
+    number: Tensor = constant(array.item(), array.dtype, device)
     return number
 
 
@@ -213,11 +225,10 @@ def arange(
     >>> arange(0.0, 1.0, 0.5)
     tensor([0.0000, 0.5000])
     """
-    check_device("arange", device)
     if end is None:
         start, end = 0, start
     if not all(math.isfinite(value) for value in (start, end, step)) or step == 0:
         raise ValueError(f"[arange] start = {start}, end = {end}, step = {step} is no finite range")
     array = np.arange(start, end, step)
     wanted = _DEFAULTS.get(array.dtype.kind) if dtype is None else dtype
-    return with_grad(wrap(as_array(array, wanted, "arange")), requires_grad)
+    return made_on("arange", device, wrap(as_array(array, wanted, "arange")), requires_grad)

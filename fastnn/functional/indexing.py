@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.autograd import Operation, track
-from fastnn.dispatch import constant, dtype_name, escape, run, wrap
+from fastnn.dispatch import constant, device_of, dtype_name, escape, run, wrap
 
-from .creation import as_array, tensor
+from .creation import as_array, tensor, to_device
 from .shape import reshape, view_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ PICK = Operation(
 
 def _placed(g: "Tensor", shape: tuple[int, ...], key: Any) -> "Tensor":
     """Zeros of `shape` with `g` at `key`."""
-    full: Tensor = run("cast", constant(0, g._array.dtype), shape=shape)
+    full: Tensor = run("cast", constant(0, g._array.dtype, device_of(g)), shape=shape)
     run("cast", g, out=view_of(full, full._array[key]))
     return full
 
@@ -114,6 +114,7 @@ def setitem(x: "Tensor", key: Any, value: Any) -> None:
     tensor([0, 1, 8, 9])
     """
     source = value if hasattr(value, "_storage") else wrap(as_array(value, x._array.dtype, "setitem"))
+    source = to_device(source, device_of(x))
     parts = key if isinstance(key, tuple) else (key,)
     if not any(_is_array(part) for part in parts):
         run("cast", source, out=view_of(x, x._array[_whole(parts)]))

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from fastnn import random as counters
-from fastnn.dispatch import constant, dtype_name, run, state
+from fastnn.dispatch import constant, device_of, dtype_name, run, state
 
 from .arithmetic import Value, add, as_computed, cast, divide, multiply, promote, subtract
 from .creation import FLOAT32, INT64, as_number
@@ -91,12 +91,12 @@ def div_(x: "Tensor", other: Value) -> "Tensor":
 
 def fill_(x: "Tensor", value: Any) -> "Tensor":
     """Sets all elements to `value`."""
-    return run("cast", as_number("fill_", value, writable("fill_", x)._array.dtype), out=x)
+    return run("cast", as_number("fill_", value, writable("fill_", x)._array.dtype, device_of(x)), out=x)
 
 
 def zero_(x: "Tensor") -> "Tensor":
     """Sets all elements to 0."""
-    zero: Tensor = constant(0, writable("zero_", x)._array.dtype)
+    zero: Tensor = constant(0, writable("zero_", x)._array.dtype, device_of(x))
     return run("cast", zero, out=x)
 
 

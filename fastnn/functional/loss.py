@@ -26,7 +26,7 @@ MSE_LOSS = Operation(
 
 def _scaled(grad: "Tensor", g: "Tensor") -> "Tensor":
     """`grad` times the gradient `g` of the loss, one number or one per row; times 1 where backward began there."""
-    if g is unit(g._array.dtype):
+    if g is unit(g):
         return grad
     if g._array.ndim and g._array.ndim < grad._array.ndim:
         g = reshape(g, g.shape + (1,) * (grad._array.ndim - g._array.ndim))

@@ -7,7 +7,7 @@ from fastnn.autograd import Operation, track
 from fastnn.dispatch import Slot, dtype_name, run
 from fastnn.random import Purpose, counters
 
-from .creation import check_device, shape_of, with_grad
+from .creation import made_on, shape_of
 
 if TYPE_CHECKING:
     from fastnn.tensor import Tensor
@@ -30,9 +30,8 @@ def rand(
     >>> rand(2, 3).shape
     (2, 3)
     """
-    check_device("rand", device)
     shape, name = shape_of("rand", sizes, size), dtype_name(dtype or "float32")
-    return with_grad(run("uniform", shape=shape, dtype=name, **counters(Purpose.USER)), requires_grad)
+    return made_on("rand", device, run("uniform", shape=shape, dtype=name, **counters(Purpose.USER)), requires_grad)
 
 
 def randn(
@@ -57,11 +56,10 @@ def normal(
     >>> normal(0, 0.01, (2, 1), requires_grad=True).shape
     (2, 1)
     """
-    check_device("normal", device)
     check_spread("normal", std)
     shape, name = shape_of("normal", (size,)), dtype_name(dtype or "float32")
     y = run("normal", shape=shape, mean=mean, std=std, dtype=name, **counters(Purpose.USER))
-    return with_grad(y, requires_grad)
+    return made_on("normal", device, y, requires_grad)
 
 
 def check_spread(operation: str, std: float) -> None:

@@ -5,7 +5,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from fastnn.autograd import Operation, track
-from fastnn.dispatch import constant, run, wrap
+from fastnn.dispatch import constant, device_of, run, wrap
 
 from .arithmetic import as_computed, as_floating, cast, divide, maximum, minimum, where
 from .creation import INT64
@@ -107,7 +107,8 @@ def mean(
         return y
     shape = x._array.shape
     count = math.prod(n for n, kept in zip(shape, _kept(shape, axis), strict=True) if kept == 1)
-    return track(MEAN, y, (x,), shape=shape, axis=axis, count=constant(count, x._array.dtype))
+    divisor = constant(count, x._array.dtype, device_of(x))
+    return track(MEAN, y, (x,), shape=shape, axis=axis, count=divisor)
 
 
 def norm(

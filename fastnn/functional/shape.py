@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastnn.autograd import Operation, Rule, track
-from fastnn.dispatch import Array, Handle, constant, not_a_tensor, run, wrap
+from fastnn.dispatch import Array, Handle, constant, device_of, not_a_tensor, run, wrap
 
 if TYPE_CHECKING:
     from fastnn.tensor import Tensor
@@ -143,7 +143,9 @@ def cat(tensors: "Sequence[Tensor]", dim: int = 0, *, axis: int | None = None) -
         if tensor.dtype != first.dtype:
             raise TypeError(f"[cat] tensors[{i}] is {tensor.dtype} but tensors[0] is {first.dtype}")
     total = sum(tensor.shape[dim] for tensor in tensors)
-    y = run("cast", constant(0, first.dtype), shape=(*first.shape[:dim], total, *first.shape[dim + 1 :]))
+    y = run(
+        "cast", constant(0, first.dtype, device_of(first)), shape=(*first.shape[:dim], total, *first.shape[dim + 1 :])
+    )
     start = 0
     rules: dict[str, Rule] = {}
     for i, tensor in enumerate(tensors):

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from fastnn import device as devices
 from fastnn import functional as F
 from fastnn.dispatch import constant, dtype_name, run
 from fastnn.functional.random import check_interval, check_spread
@@ -36,6 +37,7 @@ class _Pending:
     shape: tuple[int | None, ...]
     initialise: Initialisation
     name: str | None = None
+    device: str = "cpu"
 
 
 class UninitializedParameter(Parameter):
@@ -60,6 +62,7 @@ class UninitializedParameter(Parameter):
         """Become a Parameter of `shape` and `dtype`, and do the remembered initialisation."""
         values: Tensor = run("cast", constant(0, dtype), shape=shape)
         self.initialise(values)  # where this fails, nothing has happened
+        values = values.to(self._pending.device)
         self._array, self._storage = values._array, values._storage
         self.__class__ = Parameter  # type: ignore[assignment]  # who holds it, an optimizer say, goes on holding it
 
@@ -72,6 +75,15 @@ class UninitializedParameter(Parameter):
         self._pending.initialise = initialise
         self._pending.name = name or self._pending.name
         return self
+
+    @property
+    def device(self) -> str:
+        """The device to be on."""
+        return self._pending.device
+
+    def move_later(self, device: str) -> None:
+        """Remember the device to be on."""
+        self._pending.device = device
 
     def name_it(self, name: str) -> None:
         """Tell the name by which random numbers are drawn for it."""
@@ -122,7 +134,7 @@ def fill_random(tensor: Tensor, kernel: str, name: str | None = None, **settings
 
 def fill(tensor: Tensor, value: float, name: str | None = None) -> None:
     """Set all elements of `tensor` to `value`."""
-    run("cast", constant(value, tensor.dtype), out=tensor)
+    run("cast", constant(value, tensor.dtype, tensor.device), out=tensor)
 
 
 class Module:
@@ -229,15 +241,15 @@ class Module:
             parameter.grad = None
 
     def to(self, target: Any) -> Self:
-        """Convert the parameters, in place, to the dtype `target` (floating point), or move them to "cpu".
+        """Convert the parameters, in place, to the dtype `target` (floating point); or move all Tensors among the
+        attributes to the device `target`, "cpu" or "cuda".
 
         >>> Module().to("float64").to("cpu")
         Module()
         """
-        if target == "cpu":
+        if isinstance(target, str) and target.partition(":")[0] in ("cpu", "cuda"):
+            self._move(devices.resolve("to", target))
             return self
-        if isinstance(target, str) and target.startswith("cuda"):
-            raise ValueError(f"[to] target = {target!r} is no device here: use 'cpu'")
         dtype = np.dtype(target)
         if dtype.kind != "f":
             raise TypeError(f"[to] target = {dtype} is no floating-point dtype: use float32 or float64")
@@ -246,6 +258,23 @@ class Module:
                 parameter.data = run("cast", parameter, dtype=dtype.name)
                 parameter.grad = None
         return self
+
+    def cpu(self) -> Self:
+        """Move all Tensors to the CPU."""
+        return self.to("cpu")
+
+    def cuda(self) -> Self:
+        """Move all Tensors to the GPU."""
+        return self.to("cuda")
+
+    def _move(self, device: str) -> None:
+        for module in self.modules():
+            for value in vars(module).values():
+                if isinstance(value, UninitializedParameter):
+                    value.move_later(device)
+                elif isinstance(value, Tensor) and value.is_leaf and value.device != device:
+                    value.data = run("transfer", value, device=device)
+                    value.grad = None if value.grad is None else value.grad.to(device)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Parameters by name, outside the tape and sharing memory; ValueError where a lazy layer has none yet."""
@@ -279,7 +308,7 @@ class Module:
             if isinstance(parameter, UninitializedParameter):
                 parameter.initialise_later(partial(fill, value=0.0))
                 parameter.materialize(given[name].shape, given[name].dtype)
-            run("cast", given[name], out=parameter)
+            run("cast", given[name].to(parameter.device), out=parameter)
         for module in self.modules():
             module._settle()
 
@@ -297,6 +326,11 @@ class Module:
         lines = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in self.named_children()]
         inside = "".join(f"\n  {line}" for line in ([shown] if shown and lines else []) + lines)
         return f"{type(self).__name__}({inside or shown}{chr(10) if inside else ''})"
+
+
+def device_of(module: Module) -> str:
+    """The device that the parameters of `module` are on, or will be."""
+    return next((parameter.device for parameter in module.parameters()), "cpu")
 
 
 def _difference(parameter: Tensor, given: Tensor) -> str | None:

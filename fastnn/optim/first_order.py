@@ -6,7 +6,7 @@ from typing import Any, ClassVar, SupportsFloat
 
 from fastnn import functional as F
 from fastnn import reprs
-from fastnn.dispatch import Slot, before_step, constant, run, varies
+from fastnn.dispatch import Slot, before_step, constant, device_of, run, varies
 from fastnn.schedules import Schedule
 from fastnn.tensor import Tensor
 
@@ -141,7 +141,7 @@ class Optimizer:
         for member in self._members:
             member.state.pop("step", None)
             for value in member.state.values():
-                run("cast", constant(0, value.dtype), out=value)
+                run("cast", constant(0, value.dtype, device_of(value)), out=value)
 
     def step(self) -> None:
         """Change every parameter that has a gradient, in place."""
@@ -183,7 +183,7 @@ class Optimizer:
                         f"[{name}] {key} of parameter {i} is {value.dtype} {tuple(value.shape)}, "
                         f"the parameter {param.dtype} {tuple(param.shape)}"
                     )
-                states[int(i)][key] = run("cast", value) if isinstance(value, Tensor) else value
+                states[int(i)][key] = F.tensor(value, device=param.device) if isinstance(value, Tensor) else value
         for group, saved in zip(self.param_groups, groups, strict=True):
             group.update({k: v for k, v in saved.items() if k in group and k != "params" and not callable(group[k])})
         for member, state in zip(self._members, states, strict=True):

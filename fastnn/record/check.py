@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.autograd import Application
-from fastnn.dispatch import Array, Storage
+from fastnn.dispatch import Array, Storage, synchronize
 from fastnn.tensor import Tensor
 
 from .engine import Engine
@@ -30,6 +30,7 @@ class Check:
 
     def before(self, batch: Sequence[Tensor]) -> tuple[list[Array], list[Array]]:
         """Copies of states and batch, to start from when the step has been made."""
+        synchronize()
         return [storage.array.copy() for storage in self._states], [part._array.copy() for part in batch]
 
     def difference(self, before: tuple[list[Array], list[Array]], recorder: Recorder) -> str | None:
@@ -40,6 +41,7 @@ class Check:
         if self._engine is None:
             self._engine = Engine(replace(self._plan, steps=[*map(self._without_call, self._plan.steps)]))
         self._functions[:] = recorder.functions
+        synchronize()
         after = [storage.array.copy() for storage in self._states]
         versions = [storage.version for storage in self._states]
         gradients = [(leaf, leaf.grad) for leaf, _ in self._plan.gradients]
@@ -63,6 +65,7 @@ class Check:
         return None
 
     def _set(self, values: Sequence[Array]) -> None:
+        synchronize()
         for storage, value in zip(self._states, values, strict=True):
             storage.array[...] = value
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fastnn import _core
-from fastnn.dispatch import Array, Slot, wrap
+from fastnn.dispatch import Array, Slot, copy_of, wrap
 
 from .fuse import fuse
 from .layout import lay_out
@@ -74,7 +74,7 @@ class Engine(Replayer):
         finally:
             self.note(steps)
         for leaf, operand in self.plan.gradients:
-            leaf.grad = wrap(self._view(operand).copy())
+            leaf.grad = wrap(copy_of(self._view(operand)))
         return results
 
     def note(self, steps: int) -> None:

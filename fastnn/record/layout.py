@@ -13,11 +13,12 @@ ALIGNMENT = 64
 
 
 def lay_out(plan: Plan) -> dict[int, Array]:
-    """An array of one dimension for each input and temporary that is touched, all in one block."""
+    """An array of one dimension for each input and temporary that is touched, all of a device in one block."""
     offsets, size = place(plan)
-    block = _core.empty((size,), "uint8")
+    devices = {plan.memory[number].device for number in offsets}
+    blocks = {device: _core.empty((size,), "uint8", device) for device in devices}
     return {
-        number: np.ndarray((memory.size,), memory.dtype, block, offsets[number])
+        number: np.ndarray((memory.size,), memory.dtype, blocks[memory.device], offsets[number])
         for number, memory in enumerate(plan.memory)
         if number in offsets
     }
@@ -48,7 +49,8 @@ def place(plan: Plan) -> tuple[dict[int, int], int]:
 def lifetimes(plan: Plan) -> Iterator[tuple[int, tuple[int, int]]]:
     """Of inputs and temporaries: the first and the last step that touches them.
 
-    Inputs are there before the first step, and the outcomes are read after the last.
+    Inputs are there before the first step, and the outcomes are read after the last. Nothing else takes the place of an
+    input on a device: labels in it are known ahead of the step (csrc/engine/device_program.h).
     """
     end = len(plan.steps)
     touched: dict[int, list[int]] = {number: [-1] for number in plan.inputs}
@@ -59,8 +61,10 @@ def lifetimes(plan: Plan) -> Iterator[tuple[int, tuple[int, int]]]:
     for operand in plan.outcomes:
         touched.setdefault(operand.memory, []).append(end)
     for number, steps in touched.items():
-        if plan.memory[number].role in (Role.INPUT, Role.TEMPORARY):
-            yield number, (min(steps), max(steps))
+        memory = plan.memory[number]
+        if memory.role in (Role.INPUT, Role.TEMPORARY):
+            stays = memory.role is Role.INPUT and memory.device != "cpu"
+            yield number, (min(steps), end if stays else max(steps))
 
 
 def _bytes(plan: Plan, number: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.autograd import Application
-from fastnn.dispatch import Advance, Array, Slot, Storage
+from fastnn.dispatch import Advance, Array, Slot, Storage, synchronize
 from fastnn.tensor import Tensor
 
 from .table import table
@@ -24,7 +24,7 @@ class Role(Enum):
 
 
 class Memory(NamedTuple):
-    """One numbered piece of contiguous memory.
+    """One numbered piece of contiguous memory, on `device`.
 
     `storage` is that of a state, `values` the copy of a constant; inputs and temporaries have neither.
     """
@@ -34,6 +34,7 @@ class Memory(NamedTuple):
     size: int
     storage: Storage | None = None
     values: Array | None = None
+    device: str = "cpu"
 
 
 class Operand(NamedTuple):
@@ -120,6 +121,7 @@ class Plan:
                 return why
         if len(self.steps) != len(other.steps):
             return f"one step ran {len(self.steps)} kernels, the next {len(other.steps)}"
+        synchronize()
         for number, (mine_, theirs_) in enumerate(zip(self.memory, other.memory, strict=True)):
             if why := _memory_difference(mine_, theirs_):
                 return f"{why}, used at {self._first_use(number)}"
@@ -191,6 +193,8 @@ def _step_difference(mine: Step, theirs: Step) -> str | None:
 def _memory_difference(mine: Memory, theirs: Memory) -> str | None:
     if (mine.role, mine.dtype, mine.size) != (theirs.role, theirs.dtype, theirs.size):
         return f"a {mine.role.value} became a {theirs.role.value} in the next step"
+    if mine.device != theirs.device:
+        return f"a {mine.role.value} on {mine.device} was on {theirs.device} in the next step"
     if mine.storage is not theirs.storage:
         return "a state was replaced by another tensor between two steps"
     if not _same(mine.values, theirs.values):

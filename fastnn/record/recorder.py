@@ -12,7 +12,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.autograd import Application
-from fastnn.dispatch import Advance, Array, Slot, Storage, next_serial, read_only, run, state, wrap
+from fastnn.dispatch import (
+    Advance,
+    Array,
+    Slot,
+    Storage,
+    copy_of,
+    device_of,
+    next_serial,
+    read_only,
+    run,
+    state,
+    synchronize,
+    wrap,
+)
 from fastnn.tensor import Tensor
 
 from .plan import Eager, Memory, Operand, Output, Plan, Role, Step, kernel_name, written
@@ -116,6 +129,7 @@ class Recorder:
             result = step(inputs)
         finally:
             state.recorder = None
+        synchronize()
         changed = self._before.change(self._look())
         del self._before  # which holds Tensors
         if any(self.memory[operand.memory].role is Role.INPUT for one in self.steps for operand in one.writes):
@@ -167,6 +181,7 @@ class Recorder:
                 self._give_up(f"{kernel_name(kernel)} at {where} writes into {role.value} memory")
         given = written if results and writes else tuple(self._result(tensor, kernel, where) for tensor in results)
         if not isinstance(kernel, str):
+            synchronize()
             self.functions.append(tuple(tensor._array.copy() for tensor in results))
             kernel = self._repeated(kernel)
         self.steps.append(Step(kernel, read, scalars, given, written, where))
@@ -207,6 +222,7 @@ class Recorder:
             self._give_up(f"{name} is logged twice in a step, at {user_line()}")
         if 0 <= value._storage.serial <= self._start:  # a state, which the step may go on to change
             value = run("cast", value)
+        synchronize()
         self._logged[name] = _Logged(value, value._array.copy(), value._storage.version)
         self.logged.append((name, self._logged[name].array))
 
@@ -225,7 +241,8 @@ class Recorder:
         """The shapes of `inputs`, and the numbers of their memory."""
         numbers = []
         for tensor in inputs:
-            number = self._number(tensor._storage.serial, Memory(Role.INPUT, tensor.dtype, tensor.numel()))
+            memory = Memory(Role.INPUT, tensor.dtype, tensor.numel(), device=device_of(tensor))
+            number = self._number(tensor._storage.serial, memory)
             self._places[number] = _extent(tensor._array)
             numbers.append(number)
         return [tensor.shape for tensor in inputs], numbers
@@ -246,7 +263,8 @@ class Recorder:
 
     def _result(self, tensor: Tensor, kernel: Any, where: str) -> Operand:
         storage = tensor._storage
-        number = self._number(storage.serial, Memory(Role.TEMPORARY, tensor.dtype, tensor.numel()))
+        memory = Memory(Role.TEMPORARY, tensor.dtype, tensor.numel(), device=device_of(tensor))
+        number = self._number(storage.serial, memory)
         self._made[number] = (weakref.ref(storage), kernel_name(kernel), where)
         return self._view(number, tensor)
 
@@ -260,7 +278,8 @@ class Recorder:
         root = storage.array
         if not root.flags.c_contiguous:
             self._give_up(f"the memory of a state used at {where} is not contiguous")
-        number = self._number(storage.serial, Memory(Role.STATE, root.dtype, root.size, storage))
+        memory = Memory(Role.STATE, root.dtype, root.size, storage, device=device_of(root))
+        number = self._number(storage.serial, memory)
         self._places[number] = _extent(root)
         return self._view(number, tensor)
 
@@ -269,10 +288,10 @@ class Recorder:
         key = (tensor._storage.serial, _address(array), array.shape, array.strides)
         number = self._numbers.get(key)
         if number is None:
-            values = array.copy(order="C")
-            number = self._number(key, Memory(Role.CONSTANT, array.dtype, array.size, values=values))
+            memory = Memory(Role.CONSTANT, array.dtype, array.size, values=copy_of(array), device=device_of(array))
+            number = self._number(key, memory)
             self._places[number] = _extent(array)
-        elif array.flags.writeable and array.tobytes() != self.memory[number].values.tobytes():  # type: ignore[union-attr]
+        elif array.flags.writeable and _differs(array, self.memory[number].values):
             self._give_up(f"values from Python or NumPy changed within the step, before {where}")
         strides = tuple(math.prod(array.shape[i + 1 :]) for i in range(array.ndim))
         return Operand(number, 0, array.shape, strides, array.dtype)
@@ -303,7 +322,7 @@ class Recorder:
             if grad is not None and self._numbers.get(grad._storage.serial) in self._made:
                 gradients.append((leaf, self._operand(grad, "grad")))
                 kept.append(_Kept(leaf, weakref.ref(grad), weakref.ref(grad._storage), grad._array))
-                leaf.grad = wrap(grad._array.copy())
+                leaf.grad = wrap(copy_of(grad._array))
         return gradients, kept
 
     def _check_survivors(self, given: Sequence[weakref.ref[Storage]]) -> None:
@@ -335,10 +354,15 @@ class Recorder:
                 self._give_up(f"a slot changed within the step, from {value} to {slot.value}")
 
 
+def _differs(array: Array, values: Array | None) -> bool:
+    synchronize()
+    return values is not None and array.tobytes() != values.tobytes()
+
+
 def as_inputs(batch: Sequence[Tensor]) -> Sequence[Tensor]:
     """Each Tensor of `batch` in contiguous memory that is known as nothing else, in a sequence of the same type."""
     arrays = [tensor._array for tensor in batch]
-    inputs = [wrap(array if array.flags.c_contiguous else array.copy()) for array in arrays]
+    inputs = [wrap(array if array.flags.c_contiguous else copy_of(array)) for array in arrays]
     return tuple(inputs) if type(batch) is tuple else inputs
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fastnn import _core
-from fastnn.dispatch import Array, read_only, wrap
+from fastnn.dispatch import Array, device_of, read_only, synchronize, wrap
 from fastnn.tensor import Tensor
 
 from .plan import Memory, Operand, Output, Plan, Role, Step
@@ -33,7 +33,7 @@ class Replayer:
     def _lay_out(self) -> dict[int, Array]:
         """An array of one dimension for each input and temporary, by number; one that is missing is never touched."""
         own = {number: m for number, m in enumerate(self.plan.memory) if m.role in (Role.INPUT, Role.TEMPORARY)}
-        return {number: _core.empty((memory.size,), str(memory.dtype)) for number, memory in own.items()}
+        return {number: _core.empty((memory.size,), str(memory.dtype), memory.device) for number, memory in own.items()}
 
     def replay(self, batch: Sequence[Tensor | Array]) -> Output:
         """One step on `batch`. Raises ValueError for shapes other than the recorded ones."""
@@ -46,6 +46,7 @@ class Replayer:
             storage.version += 1
         for leaf, operand in self.plan.gradients:
             leaf.grad = wrap(self._view(operand))
+        synchronize()
         return Output(
             None if self.plan.loss is None else self._view(self.plan.loss).copy(),
             {name: self._view(operand).copy() for name, operand in self.plan.logs.items()},
@@ -63,7 +64,10 @@ class Replayer:
                     "recorded: another shape needs its own plan"
                 )
         for array, buffer in zip(arrays, self.inputs, strict=True):
-            buffer[...] = array
+            if (device := device_of(buffer)) == device_of(array) == "cpu":
+                buffer[...] = array
+            else:
+                _core.transfer(array, device=device, out=buffer)
 
     def _view(self, operand: Operand) -> Array:
         buffer, dtype = self._buffers[operand.memory], operand.dtype
@@ -85,6 +89,7 @@ class Replayer:
         inputs = [read_only(operand) for operand in operands if operand is not None]
 
         def call() -> None:
+            synchronize()
             for result, array in zip(results, function(*inputs), strict=True):
                 if array.shape != result.shape or array.dtype != result.dtype:
                     raise ValueError(

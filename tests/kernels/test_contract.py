@@ -19,12 +19,12 @@ CSRC = Path(__file__).parents[2] / "csrc"
 
 
 def declared() -> dict[str, str]:
-    """The kernels of KernelTable in csrc/kernels/kernels.h, and the file that is to hold each."""
+    """The kernels of Table in csrc/kernels/kernels.h, and the file that is to hold each."""
     text = (CSRC / "kernels" / "kernels.h").read_text()
-    table = re.search(r"struct KernelTable \{(.*?)\n\};", text, re.DOTALL)
+    table = re.search(r"struct Table \{(.*?)\n\};", text, re.DOTALL)
     assert table
     files: dict[str, str] = {}
-    for file, names in re.findall(r"// (cpu/\w+\.cpp)|Kernel<\w+> ([^;]+);", table[1]):
+    for file, names in re.findall(r"// (cpu/\w+\.cpp)|Entry<\w+> ([^;]+);", table[1]):
         if file:
             current = file
         files |= dict.fromkeys(re.split(r",\s*", names), current) if names else {}

@@ -136,7 +136,7 @@ def test_to_float64_keeps_the_parameters_that_an_optimizer_holds() -> None:
     assert not np.array_equal(before, net[2].weight.numpy())
 
 
-@pytest.mark.parametrize(("target", "error"), [("cuda", ValueError), ("int64", TypeError)])
+@pytest.mark.parametrize(("target", "error"), [("cuda:1", ValueError), ("int64", TypeError)])
 def test_to_refuses_what_is_not_there(target: str, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"\[to\]"):
         small_net().to(target)

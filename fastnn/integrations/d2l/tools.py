@@ -5,6 +5,7 @@ from itertools import accumulate
 
 import numpy as np
 
+from fastnn import device
 from fastnn import functional as F
 from fastnn.dispatch import Array
 from fastnn.tensor import Tensor
@@ -47,7 +48,7 @@ class Timer:
         return list(accumulate(self.times))
 
 
-# ---- devices: there is the CPU --------------------------------------------------------------------------------
+# ---- devices: the CPU, and a GPU where one can be used ----------------------------------------------------------
 
 
 def cpu() -> str:
@@ -61,8 +62,8 @@ def gpu(i: int = 0) -> str:
 
 
 def num_gpus() -> int:
-    """How many GPUs can be used: none, because there are no kernels for them."""
-    return 0
+    """How many GPUs can be used: one where there is any."""
+    return 1 if device.why_not() is None else 0
 
 
 def try_gpu(i: int = 0) -> str:

@@ -23,8 +23,10 @@ class Trainer(trainer.Trainer, HyperParameters):
 
     def __init__(self, max_epochs: int, num_gpus: int = 0, gradient_clip_val: float = 0, **options: Any) -> None:
         callbacks = (*options.pop("callbacks", ()), _Drawing())
-        super().__init__(max_epochs, gradient_clip_val=gradient_clip_val, callbacks=callbacks, per_step=True, **options)
         self.num_gpus, self.gpus = num_gpus, _gpus(num_gpus)
+        if self.gpus:
+            options.setdefault("device", "cuda")
+        super().__init__(max_epochs, gradient_clip_val=gradient_clip_val, callbacks=callbacks, per_step=True, **options)
 
     def prepare_model(self, model: Model) -> None:
         """Make `model` and trainer known to each other, and the board as wide as the run is long."""

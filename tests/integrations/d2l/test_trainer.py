@@ -128,7 +128,8 @@ def test_another_run_goes_on_the_same_board() -> None:
     assert [point.x for point in model.board.data["val_loss"]] == [1, 2, 1, 2]
 
 
-def test_gpus_are_used_where_there_are_any() -> None:
+def test_gpus_are_used_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fn.device, "why_not", lambda: "not built")
     assert d2l.num_gpus() == 0
     trainer = d2l.Trainer(max_epochs=1, num_gpus=2)
     assert (trainer.num_gpus, trainer.gpus, trainer.device) == (2, [], "cpu")

@@ -1,0 +1,225 @@
+#include "engine/device_program.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/program.h"
+
+namespace fastnn::engine {
+
+namespace {
+
+constexpr int64_t part_bytes = int64_t{1} << 16;  // at least: what varies is seldom more, and then one copy brings all
+
+}  // namespace
+
+DeviceProgram::DeviceProgram(const DeviceBackend& device) : device_(device), index_(allocate(sizeof(int64_t))) {}
+
+DeviceProgram::~DeviceProgram() { release_graphs(); }
+
+void DeviceProgram::release_graphs() {
+  for (const Stage& stage : stages_)
+    if (stage.graph) device_.release_graph(stage.graph);
+  stages_.clear();
+  capacity_ = 0;
+}
+
+std::byte* DeviceProgram::varying(int64_t bytes) {
+  if (parts_.empty() || parts_.back().used + bytes > parts_.back().size) {
+    const int64_t size = std::max(bytes, part_bytes);
+    parts_.push_back({allocate(size), {}, 0, size});
+  }
+  Part& part = parts_.back();
+  part.used += bytes;
+  return part.block.data() + part.used - bytes;
+}
+
+const double* DeviceProgram::scalar(const double* place) {
+  for (const Scalar& known : scalars_)
+    if (known.place == place) return reinterpret_cast<const double*>(known.on_device);
+  scalars_.push_back({place, varying(sizeof(double))});
+  return reinterpret_cast<const double*>(scalars_.back().on_device);
+}
+
+int64_t* DeviceProgram::integers(int64_t count) { return reinterpret_cast<int64_t*>(varying(count * 8)); }
+
+bool DeviceProgram::is_ahead(const std::vector<std::unique_ptr<Node>>& nodes, size_t i, const Steps& steps) {
+  const auto* node = dynamic_cast<const ReadNode*>(nodes[i].get());
+  if (!node) return false;
+  const Reading& reading = node->reading();
+  if (reading.stride != reading.size || std::none_of(parts_.begin(), parts_.end(), [&](const Part& part) {
+        auto* to = reinterpret_cast<const std::byte*>(reading.to);
+        return part.block.data() <= to && to < part.block.data() + part.used;
+      }))
+    return false;
+  const auto* from = reinterpret_cast<const int64_t*>(reading.from);
+  if (steps.rows_to && reading.size == 8 && steps.rows_to <= from &&
+      from + reading.count <= steps.rows_to + steps.rows_each) {
+    ahead_.push_back({node, from - steps.rows_to, nullptr});
+    return true;
+  }
+  // What is gathered by rows goes into a batch, which no other kernel changes.
+  for (size_t j = i; j-- > 0;) {
+    const auto* launch = dynamic_cast<const KernelLaunch<Gather>*>(nodes[j].get());
+    if (!launch || launch->arguments().out != reading.from) continue;
+    const Gather& gather = launch->arguments();
+    bool by_rows = std::any_of(ahead_.begin(), ahead_.end(), [&](const Ahead& rows) {
+      return !rows.gather && rows.node->reading().to == gather.indices;
+    });
+    if (!by_rows || gather.width != 1 || gather.count != reading.count || gather.data_dtype != gather.out_dtype ||
+        item_size(gather.out_dtype) != reading.size)
+      return false;
+    ahead_.push_back({node, 0, &gather});
+    return true;
+  }
+  return false;
+}
+
+void DeviceProgram::build(const std::vector<std::unique_ptr<Node>>& nodes, const std::vector<View>& outputs,
+                          const Steps& steps) {
+  release_graphs();
+  ahead_.clear();
+  results_.clear();
+  int64_t workspace = 0;
+  for (const auto& node : nodes)
+    if (dynamic_cast<const LaunchNode*>(node.get())) workspace = std::max(workspace, node->work().workspace);
+  workspace_ = allocate(workspace);
+  for (Part& part : parts_) part.table = allocate(steps.count * part.used);
+  for (const View& output : outputs)
+    results_.push_back(device_.owns(output.data) ? allocate(steps.count * item_size(output.dtype)) : Buffer());
+
+  bool open = false;
+  auto enqueue = [&](auto function) {
+    if (!open) device_.begin_graph();
+    open = true;
+    function();
+  };
+  auto close = [&] {
+    if (open) stages_.push_back({device_.end_graph(), nullptr});
+    open = false;
+  };
+  auto* index = reinterpret_cast<int64_t*>(index_.data());
+  try {
+    for (Part& part : parts_)
+      enqueue([&] { device_.copy_slice(part.block.data(), part.table.data(), part.used, index); });
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      if (dynamic_cast<const LaunchNode*>(nodes[i].get())) {
+        enqueue([&] { nodes[i]->run(0, 0, 1, workspace_.data(), nullptr); });
+      } else if (!is_ahead(nodes, i, steps)) {
+        close();
+        stages_.push_back({nullptr, nodes[i].get()});
+      }
+    }
+    for (size_t i = 0; i < outputs.size(); ++i)
+      if (std::byte* results = results_[i].data())
+        enqueue([&] { device_.copy_to_slice(results, outputs[i].data, item_size(outputs[i].dtype), index); });
+    enqueue([&] { device_.increment(index); });
+    close();
+  } catch (...) {
+    close();
+    release_graphs();
+    throw;
+  }
+  capacity_ = steps.count, nodes_ = nodes.size(), rows_to_ = steps.rows_to;
+}
+
+int64_t DeviceProgram::fill_tables(const Steps& steps, std::exception_ptr& error) const {
+  std::vector<Buffer> tables;
+  for (const Part& part : parts_) tables.emplace_back(steps.count * part.used);
+  // Where in its row of a table stands what a kernel reads at `on_device`.
+  auto place = [&](int64_t step, const void* on_device) {
+    auto* address = static_cast<const std::byte*>(on_device);
+    for (size_t i = 0;; ++i)
+      if (std::byte* block = parts_[i].block.data(); block <= address && address < block + parts_[i].used)
+        return tables[i].data() + step * parts_[i].used + (address - block);
+  };
+
+  const size_t slots = steps.slots.size();
+  for (const Scalar& scalar : scalars_) {
+    auto slot =
+        static_cast<size_t>(std::find(steps.slots.begin(), steps.slots.end(), scalar.place) - steps.slots.begin());
+    for (int64_t step = 0; step < steps.count; ++step) {
+      double value = slot < slots ? steps.values[static_cast<size_t>(step) * slots + slot] : *scalar.place;
+      std::memcpy(place(step, scalar.on_device), &value, sizeof(double));
+    }
+  }
+  int64_t step = 0;
+  std::vector<std::byte> gathered;
+  try {
+    for (; step < steps.count; ++step)
+      for (const Ahead& ahead : ahead_) {
+        Reading reading = ahead.node->reading();
+        reading.to = reinterpret_cast<int64_t*>(place(step, reading.to));
+        if (const Gather* gather = ahead.gather) {
+          const auto* rows = reinterpret_cast<const int64_t*>(place(step, gather->indices));
+          gathered.resize(static_cast<size_t>(reading.count * reading.size));
+          for (int64_t i = 0; i < reading.count; ++i)
+            std::memcpy(gathered.data() + i * reading.size,
+                        static_cast<const std::byte*>(gather->data) + rows[i] * gather->stride * reading.size,
+                        static_cast<size_t>(reading.size));
+          reading.from = gathered.data();
+        } else {
+          reading.from = reinterpret_cast<const std::byte*>(steps.rows + step * steps.rows_each + ahead.first);
+        }
+        ahead.node->read(reading);
+      }
+  } catch (...) {
+    error = std::current_exception();
+  }
+  for (size_t i = 0; i < parts_.size(); ++i)
+    if (step > 0) device_.copy(parts_[i].table.data(), tables[i].data(), step * parts_[i].used);
+  return step;
+}
+
+void DeviceProgram::run(const std::vector<std::unique_ptr<Node>>& nodes, const std::vector<View>& outputs,
+                        const Steps& steps, int threads) {
+  if (steps.count == 0) return;
+  if (steps.count > capacity_ || nodes.size() != nodes_ || steps.rows_to != rows_to_) build(nodes, outputs, steps);
+  device_.synchronize();  // labels are read from its memory
+  std::exception_ptr error;
+  const int64_t count = fill_tables(steps, error);
+  const int64_t first = 0;
+  device_.copy(index_.data(), &first, sizeof(first));
+
+  std::vector<Job> jobs;
+  int64_t most = 0;
+  for (const Stage& stage : stages_) {
+    if (!stage.node) continue;
+    jobs.emplace_back(*stage.node, threads, nanoseconds_in_a_program);
+    most = std::max(most, jobs.back().memory());
+  }
+  Buffer memory(most);
+  const size_t slots = steps.slots.size(), width = outputs.size();
+  FloatEnvironment environment;
+  try {
+    for (int64_t step = 0; step < count; ++step) {
+      for (size_t i = 0; i < slots; ++i) *steps.slots[i] = steps.values[static_cast<size_t>(step) * slots + i];
+      auto job = jobs.begin();
+      for (const Stage& stage : stages_) {
+        if (stage.graph) {
+          device_.launch_graph(stage.graph);
+        } else {
+          device_.synchronize();
+          (job++)->run(memory.data());
+        }
+      }
+      for (size_t i = 0; i < width; ++i)
+        if (!results_[i].data()) steps.results[static_cast<size_t>(step) * width + i] = number_at(outputs[i]);
+    }
+  } catch (...) {
+    device_.synchronize();
+    throw;
+  }
+  device_.synchronize();
+  for (size_t i = 0; i < width; ++i) {
+    if (!results_[i].data()) continue;
+    View result = outputs[i];
+    for (int64_t step = 0; step < count; ++step) {
+      result.data = results_[i].data() + step * item_size(result.dtype);
+      steps.results[static_cast<size_t>(step) * width + i] = number_at(result);
+    }
+  }
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace fastnn::engine

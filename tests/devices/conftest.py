@@ -1,0 +1,36 @@
+"""Tests of devices run on a stand-in, registered as "cuda".
+
+With FASTNN_TEST_DEVICE=cuda they run on what is really there, and with the path of a shared library on the backend
+that its function `backend` gives.
+"""
+
+import ctypes
+import os
+
+import pytest
+import standin
+
+from fastnn import device
+
+ANOTHER = os.environ.get("FASTNN_TEST_DEVICE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def registered() -> None:
+    """A device."""
+    if ANOTHER is None:
+        standin.library()
+    elif ANOTHER == "cuda":
+        device.resolve("tests", "cuda")
+    else:
+        backend = ctypes.CDLL(ANOTHER).backend
+        backend.restype = ctypes.c_void_p
+        standin.register(backend())
+
+
+@pytest.fixture
+def cuda(registered: None) -> ctypes.CDLL:
+    """The stand-in, which counts what it is asked for."""
+    if ANOTHER is not None:
+        pytest.skip("only the stand-in tells what it does")
+    return standin.library()

@@ -1,0 +1,192 @@
+// A device that is none: a queue whose kernels are those of the CPU's table, for tests of everything above a backend.
+//
+// Nothing that is enqueued happens before somebody waits for it. With `guarded`, memory of the device can be touched
+// only while nothing is enqueued, as on devices that share no pages with a busy CPU.
+#include <sys/mman.h>
+
+#include <cstring>
+#include <functional>
+#include <map>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "array/error.h"
+#include "kernels/device.h"
+
+using namespace fastnn;
+
+namespace {
+
+const Table<Kernel>* table = nullptr;
+bool guarded = false;
+
+using Work = std::function<void()>;
+using Graph = std::vector<Work>;
+std::vector<Work> queue;
+Graph* capturing = nullptr;
+int64_t launches = 0, waits = 0;
+
+// ---- memory: one range of addresses, given out block by block, whose bytes mean nothing at first ----
+
+constexpr size_t reserved = size_t{1} << 32;
+std::byte* const base = static_cast<std::byte*>(
+    mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+std::map<std::byte*, size_t> blocks;         // in use
+std::multimap<size_t, std::byte*> returned;  // by size
+std::byte* next = base;
+int64_t limit = int64_t{1} << 31, in_use = 0;
+
+void protect(int access) {
+  if (guarded) mprotect(base, reserved, access);
+}
+
+void enqueue(Work work) {
+  if (capturing) return capturing->push_back(std::move(work));
+  if (queue.empty()) protect(PROT_NONE);
+  queue.push_back(std::move(work));
+}
+
+void synchronize() {
+  ++waits;
+  protect(PROT_READ | PROT_WRITE);
+  std::vector<Work> all = std::move(queue);
+  queue.clear();
+  for (const Work& work : all) work();
+}
+
+std::byte* allocate(int64_t bytes) {
+  size_t size = (static_cast<size_t>(bytes) / 256 + 1) * 256;
+  if (in_use + static_cast<int64_t>(size) > limit) throw std::bad_alloc();
+  in_use += static_cast<int64_t>(size);
+  std::byte* block = next;
+  if (auto known = returned.find(size); known != returned.end()) {
+    block = known->second;
+    returned.erase(known);
+  } else {
+    next += size;
+  }
+  blocks[block] = size;
+  enqueue([=] { std::memset(block, 0xFF, size); });  // NaN, for all who read before they write
+  return block;
+}
+
+void release(std::byte* block) {
+  auto known = blocks.find(block);
+  in_use -= static_cast<int64_t>(known->second);
+  returned.emplace(known->second, block);
+  blocks.erase(known);
+}
+
+bool owns(const void* memory) { return base <= memory && memory < base + reserved; }
+
+void copy(void* to, const void* from, int64_t bytes) {
+  auto size = static_cast<size_t>(bytes);
+  if (owns(to) && owns(from)) return enqueue([=] { std::memmove(to, from, size); });
+  if (!owns(to)) {
+    synchronize();
+    std::memcpy(to, from, size);
+    return;
+  }
+  auto* first = static_cast<const std::byte*>(from);
+  enqueue([=, bytes = std::vector<std::byte>(first, first + size)] { std::memcpy(to, bytes.data(), size); });
+}
+
+// ---- kernels: the CPU's, in one thread ----
+
+template <auto entry>
+struct On;
+
+template <class Arguments, Kernel<Arguments> Table<Kernel>::* entry>
+struct On<entry> {
+  static fastnn::Work planned(Arguments& arguments) {
+    const Kernel<Arguments>& kernel = table->*entry;
+    if (kernel.choose) kernel.choose(arguments);
+    return kernel.work(arguments);
+  }
+  static int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+  static int64_t workspace(const Arguments& given) {
+    Arguments arguments = given;
+    fastnn::Work work = planned(arguments);
+    return aligned(work.workspace) + aligned(work.scratch);
+  }
+  static void launch(const Arguments& given, std::byte* workspace) {
+    ++launches;
+    enqueue([given, workspace] {
+      Arguments arguments = given;
+      fastnn::Work work = planned(arguments);
+      for (int phase = 0; phase < work.phases; ++phase)
+        (table->*entry).run(arguments, phase, 0, work.items[phase], workspace, workspace + aligned(work.workspace));
+    });
+  }
+};
+
+template <auto entry, class Place>
+void fill(Place& place) {
+  place = {On<entry>::workspace, On<entry>::launch};
+}
+
+Table<DeviceKernel> kernels_of_device() {
+  Table<DeviceKernel> all;
+#define FASTNN_ON(name) fill<&Table<Kernel>::name>(all.name);
+  KERNELS(FASTNN_ON)
+#undef FASTNN_ON
+  return all;
+}
+
+// ---- graphs ----
+
+void begin_graph() { capturing = new Graph; }
+void* end_graph() { return std::exchange(capturing, nullptr); }
+void launch_graph(void* graph) {
+  for (const Work& work : *static_cast<Graph*>(graph)) enqueue(work);
+}
+void release_graph(void* graph) { delete static_cast<Graph*>(graph); }
+
+void copy_slice(void* to, const void* from, int64_t bytes, const int64_t* index) {
+  enqueue([=] { std::memcpy(to, static_cast<const std::byte*>(from) + *index * bytes, static_cast<size_t>(bytes)); });
+}
+void copy_to_slice(void* to, const void* from, int64_t bytes, const int64_t* index) {
+  enqueue([=] { std::memcpy(static_cast<std::byte*>(to) + *index * bytes, from, static_cast<size_t>(bytes)); });
+}
+void increment(int64_t* index) {
+  enqueue([=] { ++*index; });
+}
+
+}  // namespace
+
+extern "C" {
+
+// `kernels` is the CPU's table.
+const DeviceBackend* standin(const void* kernels, bool is_guarded) {
+  static DeviceBackend backend;
+  table = static_cast<const Table<Kernel>*>(kernels);
+  guarded = is_guarded;
+  backend = {device_abi,
+             "cuda",
+             "a queue on the CPU",
+             allocate,
+             release,
+             owns,
+             [](const void*, int64_t) {},
+             copy,
+             synchronize,
+             begin_graph,
+             end_graph,
+             launch_graph,
+             release_graph,
+             copy_slice,
+             copy_to_slice,
+             increment,
+             kernels_of_device()};
+  return &backend;
+}
+
+int64_t standin_launches() { return launches; }
+int64_t standin_waits() { return waits; }
+int64_t standin_in_use() { return in_use; }
+void standin_limit(int64_t bytes) { limit = bytes; }
+void standin_fail() {
+  enqueue([] { throw DeviceError("[standin] a kernel failed"); });
+}
+}
