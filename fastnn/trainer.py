@@ -69,6 +69,7 @@ class Trainer:
     """
 
     epoch = dispatch.Varying[int]("Epochs made.", within_epoch=False)
+    _history: History
     history = dispatch.Varying[History]("What was measured in the epochs made.", within_epoch=False)
     train_batch_idx = dispatch.Varying[int]("Training steps made.")
     val_batch_idx = dispatch.Varying[int]("Validation steps made.")

@@ -177,6 +177,7 @@ FASTNN_INLINE Vec<T> load_partial(const T* from, int64_t n, T rest) {
     return mask ? (Vec<T>)v : splat<T>(rest);
   }
 #endif
+  if (n < 0 || n > lanes<T>) __builtin_unreachable();  // GCC 12 warns of what it believes n might be
   Vec<T> v = splat<T>(rest);
   __builtin_memcpy(&v, from, static_cast<size_t>(n) * sizeof(T));
   return v;
