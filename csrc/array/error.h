@@ -18,6 +18,10 @@ struct TypeError : std::runtime_error {
 struct IndexError : std::runtime_error {
   using runtime_error::runtime_error;
 };
+// Of a device: it is not there, or what it was asked to do went wrong.
+struct DeviceError : std::runtime_error {
+  using runtime_error::runtime_error;
+};
 
 // A shape as Python prints it: (), (3,), (3, 4).
 struct ShapeOf {

@@ -1,10 +1,12 @@
 // What a backend for a device hands over: memory that it shares with the CPU, a queue, and every kernel of the
 // contract.
 //
-// A backend is a module of its own, imported where it is wanted; no header of its maker is needed here. Its memory can
-// be addressed by both sides (CUDA's managed memory), so that an array of it is an ordinary array to Python; it is
-// moved to the device where kernels use it, and stays there until the CPU looks. Everything enqueued runs in order; the
-// CPU may look after synchronize().
+// A backend is a module of its own, imported where it is wanted; no header of its maker is needed here. Its function
+// `backend()` gives a capsule named "fastnn.DeviceBackend", or raises RuntimeError that says why there is none. Its
+// memory can be addressed by both sides (CUDA's managed memory), so that an array of it is an ordinary array to Python;
+// it is moved to the device where kernels use it, and stays there until the CPU looks. Everything enqueued runs in
+// order, copies too. The CPU touches this memory after synchronize() only, and enqueues nothing meanwhile; so memory
+// that is released may be given out again at once. Functions throw std::bad_alloc, or DeviceError of array/error.h.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -24,10 +26,12 @@ struct DeviceBackend {
   const char* name;         // "cuda"
   const char* description;  // of the device, for show_config()
 
-  std::byte* (*allocate)(int64_t bytes);                // shared memory, aligned to 256; throws MemoryError
-  void (*release)(std::byte* memory);                   // once nothing enqueued uses it: waits where it must
-  bool (*owns)(const void* memory);                     // whether it lies in memory from allocate()
+  std::byte* (*allocate)(int64_t bytes);                // shared memory, aligned to 256; of 0 bytes too
+  void (*release)(std::byte* memory);                   // when what is enqueued by now has used it; throws nothing
+  bool (*owns)(const void* memory);                     // whether it lies in memory from allocate(), or at its end
   void (*prefetch)(const void* memory, int64_t bytes);  // to the device, ahead of its use
+  // Enqueues a copy. Where `from` is the CPU's own memory, it has been read on return; where `to` is, it is written.
+  void (*copy)(void* to, const void* from, int64_t bytes);
   void (*synchronize)();                                // waits for all that is enqueued; throws what went wrong in it
 
   // Between begin and end, launches are kept instead of run: a graph, launched as often as one likes.
