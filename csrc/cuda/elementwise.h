@@ -49,7 +49,7 @@ struct Widths {
 
 // `count` elements, all operands adjacent; whole packs where `packed`.
 template <class Operation>
-__global__ void __launch_bounds__(256) adjacent_elements(typename Operation::Out* out,
+FASTNN_KERNEL(256) adjacent_elements(typename Operation::Out* out,
                                                          Operands<const typename Operation::A*,
                                                                   const typename Operation::B*,
                                                                   const typename Operation::B*> in,
@@ -79,7 +79,7 @@ struct Strided {
 };
 
 template <class Operation>
-__global__ void __launch_bounds__(256) strided_elements(typename Operation::Out* out,
+FASTNN_KERNEL(256) strided_elements(typename Operation::Out* out,
                                                         Operands<const typename Operation::A*,
                                                                  const typename Operation::B*,
                                                                  const typename Operation::B*> in,

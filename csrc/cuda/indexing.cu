@@ -21,7 +21,7 @@ FASTNN_INLINE void each_element(int64_t rows, int64_t width, Use use) {
 
 // Units are elements, or several bytes of rows that are copied as they are.
 template <class From, class To, bool divides>
-__global__ void __launch_bounds__(256) gather_rows(const From* data, int64_t stride, const int64_t* indices, To* out,
+FASTNN_KERNEL(256) gather_rows(const From* data, int64_t stride, const int64_t* indices, To* out,
                                                    int64_t count, int64_t width, To divisor) {
   each_element(count, width, [=](int64_t row, int64_t column) {
     const From x = data[indices[row] * stride + column];
@@ -37,7 +37,7 @@ struct alignas(16) Four {
 };
 
 template <class To>
-__global__ void __launch_bounds__(256) gather_fours(const uint32_t* data, int64_t stride, const int64_t* indices,
+FASTNN_KERNEL(256) gather_fours(const uint32_t* data, int64_t stride, const int64_t* indices,
                                                     Four<To>* out, int64_t count, int64_t width, To divisor) {
   each_element(count, width, [=](int64_t row, int64_t column) {
     const uint32_t bytes = data[indices[row] * stride + column];
@@ -97,7 +97,7 @@ void gather(const Gather& g, std::byte*) {
 // A warp owns 32 columns of a row of out. It looks through the indices, 32 at a time; what meets its row is added in the
 // order of the indices. `column_indices` names the column of each number, else they are rows of `width`.
 template <class T>
-__global__ void __launch_bounds__(256) add_by_index(const T* grad, const int64_t* indices,
+FASTNN_KERNEL(256) add_by_index(const T* grad, const int64_t* indices,
                                                     const int64_t* column_indices, T* out, int64_t rows, int64_t width,
                                                     int64_t count) {
   constexpr unsigned everyone = 0xFFFFFFFF;
@@ -142,7 +142,7 @@ void pick_backward(const Pick& p, std::byte*) {
 
 // Elements of any type are moved as bits of their size.
 template <class Unit>
-__global__ void __launch_bounds__(256) pick_elements(const __grid_constant__ Pick p) {
+FASTNN_KERNEL(256) pick_elements(const __grid_constant__ Pick p) {
   const Unit* x = static_cast<const Unit*>(p.x);
   for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < p.count; i += int64_t{gridDim.x} * blockDim.x)
     static_cast<Unit*>(p.out)[i] = x[p.row_indices[i] * p.row + p.column_indices[i] * p.column];
@@ -159,7 +159,7 @@ void pick(const Pick& p, std::byte*) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(256) one_hot_rows(const __grid_constant__ OneHot o) {
+FASTNN_KERNEL(256) one_hot_rows(const __grid_constant__ OneHot o) {
   each_element(o.count, o.classes, [&](int64_t row, int64_t column) {
     static_cast<T*>(o.out)[row * o.classes + column] = o.labels[row] == column ? T{1} : T{0};
   });

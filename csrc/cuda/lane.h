@@ -13,6 +13,9 @@
 
 #define FASTNN_ONE_LANE
 #define FASTNN_INLINE __device__ __forceinline__
+// A function that the device starts with so many threads in a block. Asked for one block at least, ptxas gives a thread
+// the registers that it wants; left to itself it would rather store some in memory and fit more blocks.
+#define FASTNN_KERNEL(threads) __global__ void __launch_bounds__(threads, 1)
 
 namespace fastnn {
 namespace {

@@ -148,7 +148,7 @@ FASTNN_INLINE void finish(const Product& p, const SgdRule<T>* rule, int64_t row,
 }
 
 template <class T, int rows, int columns, int thread_rows, int thread_columns>
-__global__ void __launch_bounds__(rows / thread_rows * (columns / thread_columns))
+FASTNN_KERNEL(rows / thread_rows * (columns / thread_columns))
     product_kernel(const __grid_constant__ ProductCall<T> call) {
   constexpr int across = columns / thread_columns, down = rows / thread_rows, threads = across * down;
   using SlabA = Slab<T, rows, threads>;
@@ -165,7 +165,7 @@ __global__ void __launch_bounds__(rows / thread_rows * (columns / thread_columns
 #pragma unroll
   for (int i = 0; i < thread_rows; ++i) {
 #pragma unroll
-    for (int j = 0; j < thread_columns; ++j) sum[i][j] = T{0};
+    for (int j = 0; j < thread_columns; ++j) c[i][j] = sum[i][j] = T{0};
   }
 
   SlabA of_a;

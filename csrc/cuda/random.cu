@@ -73,7 +73,7 @@ struct Dropout {
 };
 
 template <class T, class Use>
-__global__ void __launch_bounds__(256) random_numbers(const __grid_constant__ Random r, Use use) {
+FASTNN_KERNEL(256) random_numbers(const __grid_constant__ Random r, Use use) {
   constexpr int elements = Use::elements;
   const Stream stream{r.seed, static_cast<uint64_t>(*r.step), r.ordinal, r.purpose};
   const T* x = static_cast<const T*>(r.x);
@@ -107,7 +107,7 @@ constexpr int partners = 256;
 
 // One block of threads: partners are found by all, a chunk at a time, and swapped by one, because each swap needs those
 // before it. A CPU does this faster; training makes its permutations there.
-__global__ void __launch_bounds__(partners) permute(const __grid_constant__ Permutation p) {
+FASTNN_KERNEL(partners) permute(const __grid_constant__ Permutation p) {
   __shared__ int64_t partner[partners];
   const Stream stream{p.seed, p.epoch, 0, purpose_shuffle};
   for (int64_t i = threadIdx.x; i < p.count; i += partners) p.out[i] = i;

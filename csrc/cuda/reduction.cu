@@ -27,7 +27,7 @@ int64_t parts_of(const Reduce& r) { return ceil_div(r.extent, r.inner > 1 ? chun
 
 // Of rows of n elements, `parts` of them for each: blocks of a row, or one. A divisor of 0 means none.
 template <class X, class T, class Combine>
-__global__ void __launch_bounds__(row_threads) fold_rows(const X* x, T* out, int64_t rows, int64_t n, int64_t parts,
+FASTNN_KERNEL(row_threads) fold_rows(const X* x, T* out, int64_t rows, int64_t n, int64_t parts,
                                                          T divisor) {
   for (int64_t item = first_half(); item < rows * parts; item += all_halves()) {
     const X* row = x + item / parts * n;
@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(row_threads) fold_rows(const X* x, T* out, int
 
 // Of columns, a chunk of rows each; out is (outer, parts, inner).
 template <class X, class T, class Combine>
-__global__ void __launch_bounds__(256) fold_columns(const X* x, T* out, int64_t outer, int64_t extent, int64_t inner,
+FASTNN_KERNEL(256) fold_columns(const X* x, T* out, int64_t outer, int64_t extent, int64_t inner,
                                                     int64_t chunk, T divisor) {
   const int64_t parts = ceil_div(extent, chunk), count = outer * parts * inner;
   for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < count; i += int64_t{gridDim.x} * blockDim.x) {
@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(256) fold_columns(const X* x, T* out, int64_t 
 }
 
 template <class T>
-__global__ void fill_zero(T* out, int64_t count) {
+FASTNN_KERNEL(256) fill_zero(T* out, int64_t count) {
   for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < count; i += int64_t{gridDim.x} * blockDim.x)
     out[i] = T{0};
 }
@@ -127,7 +127,7 @@ void extreme(const Reduce& r, std::byte* workspace) {
 // Rows of n elements in parts of a block, whose winner's index is written. With `of`, the elements are those at the
 // indices of parts found before: x is (rows, of_n) and they are n of each row.
 template <class T, class Combine>
-__global__ void __launch_bounds__(row_threads) find_in_rows(const T* x, const int64_t* of, int64_t of_n, int64_t* out,
+FASTNN_KERNEL(row_threads) find_in_rows(const T* x, const int64_t* of, int64_t of_n, int64_t* out,
                                                             int64_t rows, int64_t n, int64_t parts) {
   for (int64_t item = first_half(); item < rows * parts; item += all_halves()) {
     const int64_t row = item / parts, first = parts > 1 ? item % parts * fold_block_size : 0;
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(row_threads) find_in_rows(const T* x, const in
 
 // The same of columns, a chunk of rows each.
 template <class T, class Combine>
-__global__ void __launch_bounds__(256) find_in_columns(const T* x, const int64_t* of, int64_t of_extent, int64_t* out,
+FASTNN_KERNEL(256) find_in_columns(const T* x, const int64_t* of, int64_t of_extent, int64_t* out,
                                                        int64_t outer, int64_t extent, int64_t inner, int64_t chunk) {
   const int64_t parts = ceil_div(extent, chunk), count = outer * parts * inner;
   for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < count; i += int64_t{gridDim.x} * blockDim.x) {

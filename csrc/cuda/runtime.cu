@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 
+#include "cuda/lane.h"
 #include "cuda/launch.h"
 
 namespace fastnn::cuda {
@@ -175,7 +176,7 @@ void release_graph(void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec
 
 // Slices of `words` words each.
 template <class Word>
-__global__ void copy_words(Word* to, const Word* from, int64_t words, const int64_t* from_index,
+FASTNN_KERNEL(256) copy_words(Word* to, const Word* from, int64_t words, const int64_t* from_index,
                            const int64_t* to_index) {
   if (from_index) from += *from_index * words;
   if (to_index) to += *to_index * words;
@@ -196,7 +197,7 @@ void copy_bytes(void* to, const void* from, int64_t bytes, const int64_t* from_i
   else copy(uint8_t{});
 }
 
-__global__ void increment_one(int64_t* index) { ++*index; }
+FASTNN_KERNEL(256) increment_one(int64_t* index) { ++*index; }
 
 }  // namespace
 

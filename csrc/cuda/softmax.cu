@@ -46,7 +46,7 @@ struct LogSoftmaxBackward {
 };
 
 template <class Function, class T, int halves>
-__global__ void __launch_bounds__(halves == 1 ? row_threads : halves * fold_lanes)
+FASTNN_KERNEL(halves == 1 ? row_threads : halves * fold_lanes)
     rows_kernel(const T* x, const T* grad, T* out, int64_t rows, int64_t columns) {
   __shared__ T shared[halves];
   each_row<halves>(rows, [&](int64_t row) {

@@ -42,7 +42,7 @@ bool are_aligned(std::initializer_list<const void*> arrays) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(256) sgd_kernel(const __grid_constant__ Sgd s, bool packed) {
+FASTNN_KERNEL(256) sgd_kernel(const __grid_constant__ Sgd s, bool packed) {
   const SgdRule<T> rule = *made_once<SgdRule<T>>(s);
   T *param = static_cast<T*>(s.param), *velocity = rule.moves ? static_cast<T*>(s.velocity) : nullptr;
   const T* grad = static_cast<const T*>(s.grad);
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(256) sgd_kernel(const __grid_constant__ Sgd s,
 }
 
 template <class T>
-__global__ void __launch_bounds__(256) adam_kernel(const __grid_constant__ Adam a, bool packed) {
+FASTNN_KERNEL(256) adam_kernel(const __grid_constant__ Adam a, bool packed) {
   const AdamRule<T> rule = *made_once<AdamRule<T>>(a);
   T *param = static_cast<T*>(a.param), *mean = static_cast<T*>(a.exp_avg), *square = static_cast<T*>(a.exp_avg_sq);
   const T* grad = static_cast<const T*>(a.grad);
