@@ -8,7 +8,6 @@ namespace py = pybind11;
 PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
   m.doc() = "The native kernels of fastnn for CUDA devices.";
   m.def(
-      "backend",
-      [] { return py::capsule(&fastnn::cuda::backend(), "fastnn.DeviceBackend"); },
+      "backend", [] { return py::capsule(&fastnn::cuda::backend(), "fastnn.DeviceBackend"); },
       "The backend, for fastnn._core. RuntimeError, with the reason, where there is no device that can be used.");
 }

@@ -98,8 +98,9 @@ struct MathConstants<double> {
       0x1.17916be4e7ceap-30,  -0x1.a1f8397f419dap-35, 0x1.2477ff478d72ap-40};
   static constexpr double erf_largest = 6.0;  // from 5.92 on
   // The power series of atanh from 1/5 on, in s^2.
-  static constexpr double power_tail[] = {0x1.9999999999997p-3, 0x1.2492492492d49p-3, 0x1.c71c71c5ca53ep-4, 0x1.745d1813fb750p-4,
-                                          0x1.3b1369c7e36f8p-4, 0x1.111fc3ff591acp-4, 0x1.de55ea441358fp-5, 0x1.ea0c2ccf614b2p-5};
+  static constexpr double power_tail[] = {0x1.9999999999997p-3, 0x1.2492492492d49p-3, 0x1.c71c71c5ca53ep-4,
+                                          0x1.745d1813fb750p-4, 0x1.3b1369c7e36f8p-4, 0x1.111fc3ff591acp-4,
+                                          0x1.de55ea441358fp-5, 0x1.ea0c2ccf614b2p-5};
 };
 
 // The coefficients are a template's argument, so that each is a constant of its own: device code cannot name a table.

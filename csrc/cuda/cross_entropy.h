@@ -25,14 +25,13 @@ struct CrossEntropyCall {
 template <int halves, class T>
 FASTNN_INLINE T denominator_of(const CrossEntropyCall<T>& call, T* shared) {
   if (call.weight)
-    return fold_row<halves, T, Sum<T>>(call.rows, shared, [&](int64_t i) {
-      return call.ignores(i) ? T{0} : call.weight[call.labels[i]];
-    });
+    return fold_row<halves, T, Sum<T>>(call.rows, shared,
+                                       [&](int64_t i) { return call.ignores(i) ? T{0} : call.weight[call.labels[i]]; });
   // A float counts exactly as far as it can; 64 bits of integers do always.
   static_assert(sizeof(T) <= sizeof(uint64_t));
   __shared__ uint64_t counts[halves];
-  return static_cast<T>(fold_row<halves, uint64_t, Sum<uint64_t>>(call.rows, counts,
-                                                                  [&](int64_t i) { return uint64_t{!call.ignores(i)}; }));
+  return static_cast<T>(fold_row<halves, uint64_t, Sum<uint64_t>>(
+      call.rows, counts, [&](int64_t i) { return uint64_t{!call.ignores(i)}; }));
 }
 
 // smoothing / classes times the sum of weight.
@@ -78,10 +77,10 @@ FASTNN_INLINE T general_row(const CrossEntropyCall<T>& call, int64_t row, T deno
   });
   if (call.grad) {
     T* grad = call.grad + row * classes;
-    const T of_target = !target ? (weight ? weight[label] : T{1})
-                                : fold_row<halves, T, Sum<T>>(classes, shared, [=](int64_t i) {
-                                    return weight ? target[i] * weight[i] : target[i];
-                                  });
+    const T of_target =
+        !target ? (weight ? weight[label] : T{1}) : fold_row<halves, T, Sum<T>>(classes, shared, [=](int64_t i) {
+          return weight ? target[i] * weight[i] : target[i];
+        });
     const T total = fma<T>(rest, of_target, of_share), scale = T{1} / s, g = T{1} / denominator;
     each_element<halves>(classes, [=](int64_t i) {
       const T p = vexp<T>(x[i] - max) * scale;

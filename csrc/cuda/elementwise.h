@@ -14,12 +14,6 @@
 namespace fastnn::cuda {
 namespace {
 
-// `count` elements that are moved at once.
-template <class T, int count>
-struct alignas(sizeof(T) * count) Pack {
-  T v[count];
-};
-
 template <class Operation>
 FASTNN_INLINE auto apply(const auto& in, auto pick) {
   if constexpr (Operation::inputs == 1) return Operation::of(pick(in.a));
@@ -35,11 +29,6 @@ struct Operands {
   C c;
 };
 
-template <class T>
-constexpr int elements_of_pack(int64_t widest) {
-  return static_cast<int>(16 / widest);
-}
-
 template <class Operation>
 struct Widths {
   static constexpr int64_t in = at_least(sizeof(typename Operation::A), sizeof(typename Operation::B));
@@ -49,11 +38,10 @@ struct Widths {
 
 // `count` elements, all operands adjacent; whole packs where `packed`.
 template <class Operation>
-FASTNN_KERNEL(256) adjacent_elements(typename Operation::Out* out,
-                                                         Operands<const typename Operation::A*,
-                                                                  const typename Operation::B*,
-                                                                  const typename Operation::B*> in,
-                                                         int64_t count, bool packed) {
+FASTNN_KERNEL(256)
+adjacent_elements(typename Operation::Out* out,
+                  Operands<const typename Operation::A*, const typename Operation::B*, const typename Operation::B*> in,
+                  int64_t count, bool packed) {
   constexpr int n = Widths<Operation>::pack;
   const int64_t thread = blockIdx.x * int64_t{blockDim.x} + threadIdx.x, threads = int64_t{gridDim.x} * blockDim.x;
   const int64_t packs = packed ? count / n : 0;
@@ -79,11 +67,10 @@ struct Strided {
 };
 
 template <class Operation>
-FASTNN_KERNEL(256) strided_elements(typename Operation::Out* out,
-                                                        Operands<const typename Operation::A*,
-                                                                 const typename Operation::B*,
-                                                                 const typename Operation::B*> in,
-                                                        int64_t count, const __grid_constant__ Strided at) {
+FASTNN_KERNEL(256)
+strided_elements(typename Operation::Out* out,
+                 Operands<const typename Operation::A*, const typename Operation::B*, const typename Operation::B*> in,
+                 int64_t count, const __grid_constant__ Strided at) {
   for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < count; i += int64_t{gridDim.x} * blockDim.x) {
     int64_t rest = i, to = 0, a = 0, b = 0, c = 0;
     for (int axis = 0; axis < at.rank; ++axis) {

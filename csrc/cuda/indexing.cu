@@ -21,8 +21,9 @@ FASTNN_INLINE void each_element(int64_t rows, int64_t width, Use use) {
 
 // Units are elements, or several bytes of rows that are copied as they are.
 template <class From, class To, bool divides>
-FASTNN_KERNEL(256) gather_rows(const From* data, int64_t stride, const int64_t* indices, To* out,
-                                                   int64_t count, int64_t width, To divisor) {
+FASTNN_KERNEL(256)
+gather_rows(const From* data, int64_t stride, const int64_t* indices, To* out, int64_t count, int64_t width,
+            To divisor) {
   each_element(count, width, [=](int64_t row, int64_t column) {
     const From x = data[indices[row] * stride + column];
     if constexpr (divides) out[row * width + column] = static_cast<To>(x) / divisor;
@@ -32,16 +33,12 @@ FASTNN_KERNEL(256) gather_rows(const From* data, int64_t stride, const int64_t* 
 
 // Four bytes become four numbers: a row of an image is read and written in whole words.
 template <class To>
-struct alignas(16) Four {
-  To v[4];
-};
-
-template <class To>
-FASTNN_KERNEL(256) gather_fours(const uint32_t* data, int64_t stride, const int64_t* indices,
-                                                    Four<To>* out, int64_t count, int64_t width, To divisor) {
+FASTNN_KERNEL(256)
+gather_fours(const uint32_t* data, int64_t stride, const int64_t* indices, Pack<To, 4>* out, int64_t count,
+             int64_t width, To divisor) {
   each_element(count, width, [=](int64_t row, int64_t column) {
     const uint32_t bytes = data[indices[row] * stride + column];
-    Four<To> four;
+    Pack<To, 4> four;
 #pragma unroll
     for (int i = 0; i < 4; ++i) four.v[i] = static_cast<To>(bytes >> 8 * i & 0xFF) / divisor;
     out[row * width + column] = four;
@@ -63,9 +60,9 @@ void gather_divided(const Gather& g) {
   if (g.data_dtype != DType::uint8)
     return launch(gather_rows<To, To, true>, rows, static_cast<const To*>(g.data), g.stride, g.indices, out, g.count,
                   g.width, divisor);
-  if (are_multiples(4, {g.width, g.stride, address(g.data)}) && address(g.out) % 16 == 0)
+  if (are_multiples(4, {g.width, g.stride, address(g.data)}) && address(g.out) % sizeof(Pack<To, 4>) == 0)
     return launch(gather_fours<To>, geometry_of_rows(g.count, g.width / 4), static_cast<const uint32_t*>(g.data),
-                  g.stride / 4, g.indices, static_cast<Four<To>*>(g.out), g.count, g.width / 4, divisor);
+                  g.stride / 4, g.indices, static_cast<Pack<To, 4>*>(g.out), g.count, g.width / 4, divisor);
   launch(gather_rows<uint8_t, To, true>, rows, static_cast<const uint8_t*>(g.data), g.stride, g.indices, out, g.count,
          g.width, divisor);
 }
@@ -94,12 +91,12 @@ void gather(const Gather& g, std::byte*) {
 
 // ---- sums by index ------------------------------------------------------------------------------------------------
 
-// A warp owns 32 columns of a row of out. It looks through the indices, 32 at a time; what meets its row is added in the
-// order of the indices. `column_indices` names the column of each number, else they are rows of `width`.
+// A warp owns 32 columns of a row of out. It looks through the indices, 32 at a time; what meets its row is added in
+// the order of the indices. `column_indices` names the column of each number, else they are rows of `width`.
 template <class T>
-FASTNN_KERNEL(256) add_by_index(const T* grad, const int64_t* indices,
-                                                    const int64_t* column_indices, T* out, int64_t rows, int64_t width,
-                                                    int64_t count) {
+FASTNN_KERNEL(256)
+add_by_index(const T* grad, const int64_t* indices, const int64_t* column_indices, T* out, int64_t rows, int64_t width,
+             int64_t count) {
   constexpr unsigned everyone = 0xFFFFFFFF;
   const int lane = static_cast<int>(threadIdx.x % warp);
   const int64_t strips = ceil_div(width, warp), items = rows * strips;
@@ -133,8 +130,7 @@ void scatter_add(const ScatterAdd& s, std::byte*) {
 }
 
 void pick_backward(const Pick& p, std::byte*) {
-  if (p.dtype == DType::float32)
-    add<float>(p.x, p.row_indices, p.column_indices, p.out, p.rows, p.columns, p.count);
+  if (p.dtype == DType::float32) add<float>(p.x, p.row_indices, p.column_indices, p.out, p.rows, p.columns, p.count);
   else add<double>(p.x, p.row_indices, p.column_indices, p.out, p.rows, p.columns, p.count);
 }
 
@@ -142,7 +138,8 @@ void pick_backward(const Pick& p, std::byte*) {
 
 // Elements of any type are moved as bits of their size.
 template <class Unit>
-FASTNN_KERNEL(256) pick_elements(const __grid_constant__ Pick p) {
+FASTNN_KERNEL(256)
+pick_elements(const __grid_constant__ Pick p) {
   const Unit* x = static_cast<const Unit*>(p.x);
   for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < p.count; i += int64_t{gridDim.x} * blockDim.x)
     static_cast<Unit*>(p.out)[i] = x[p.row_indices[i] * p.row + p.column_indices[i] * p.column];
@@ -159,7 +156,8 @@ void pick(const Pick& p, std::byte*) {
 }
 
 template <class T>
-FASTNN_KERNEL(256) one_hot_rows(const __grid_constant__ OneHot o) {
+FASTNN_KERNEL(256)
+one_hot_rows(const __grid_constant__ OneHot o) {
   each_element(o.count, o.classes, [&](int64_t row, int64_t column) {
     static_cast<T*>(o.out)[row * o.classes + column] = o.labels[row] == column ? T{1} : T{0};
   });

@@ -102,6 +102,13 @@ FASTNN_INLINE T copy_sign(T magnitude, T sign) {
   return bits_as<T>((bits_as<Unsigned<T>>(magnitude) & ~sign_bit<T>) | (bits_as<Unsigned<T>>(sign) & sign_bit<T>));
 }
 
+// Elements that stand side by side and are moved at once.
+template <class T, int n>
+struct alignas(n * sizeof(T)) Pack {
+  static constexpr int count = n;
+  T v[n];
+};
+
 // ---- sizes, on both sides ---------------------------------------------------------------------------------------
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -27,7 +27,9 @@ constexpr Geometry geometry_of_rows(int64_t rows, int64_t width, int threads = 2
   while (across < width && across < threads) across *= 2;
   int64_t down = threads / across, blocks = (rows + down - 1) / down;
   constexpr int64_t most = 1 << 14;
-  return {static_cast<unsigned>(blocks < 1 ? 1 : blocks < most ? blocks : most),
+  return {static_cast<unsigned>(blocks < 1      ? 1
+                                : blocks < most ? blocks
+                                                : most),
           {static_cast<unsigned>(across), static_cast<unsigned>(down)}};
 }
 

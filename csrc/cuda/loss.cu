@@ -22,7 +22,8 @@ bool is_small(const CrossEntropy& a) {
 }
 
 template <class T>
-FASTNN_KERNEL(256) denominator_kernel(const __grid_constant__ CrossEntropyCall<T> call, T* out) {
+FASTNN_KERNEL(256)
+denominator_kernel(const __grid_constant__ CrossEntropyCall<T> call, T* out) {
   __shared__ T shared[halves_of_long_row];
   const T result = denominator_of<halves_of_long_row>(call, shared);
   if (threadIdx.x == 0) *out = result;
@@ -30,7 +31,7 @@ FASTNN_KERNEL(256) denominator_kernel(const __grid_constant__ CrossEntropyCall<T
 
 template <class T, int halves, bool plain>
 FASTNN_KERNEL(halves == 1 ? row_threads : halves * fold_lanes)
-    cross_entropy_rows(const __grid_constant__ CrossEntropyCall<T> call) {
+cross_entropy_rows(const __grid_constant__ CrossEntropyCall<T> call) {
   __shared__ T shared[halves];
   const T denominator = call.denominator ? *call.denominator : call.divisor;
   const T of_share = plain ? T{0} : share_of_all<halves>(call, shared);
@@ -39,7 +40,8 @@ FASTNN_KERNEL(halves == 1 ? row_threads : halves * fold_lanes)
 }
 
 template <class T>
-FASTNN_KERNEL(256) loss_sum(const T* losses, int64_t rows, const T* denominator, T divisor, T* out) {
+FASTNN_KERNEL(256)
+loss_sum(const T* losses, int64_t rows, const T* denominator, T divisor, T* out) {
   __shared__ T shared[halves_of_long_row];
   const T sum = sum_row<halves_of_long_row>(losses, rows, shared);
   if (threadIdx.x == 0) *out = sum / (denominator ? *denominator : divisor);
@@ -48,7 +50,7 @@ FASTNN_KERNEL(256) loss_sum(const T* losses, int64_t rows, const T* denominator,
 // All of it by one block of threads. `total` is null for the losses of rows.
 template <class T, bool plain>
 FASTNN_KERNEL(small_threads)
-    cross_entropy_small(const __grid_constant__ CrossEntropyCall<T> call, bool has_denominator, T* total) {
+cross_entropy_small(const __grid_constant__ CrossEntropyCall<T> call, bool has_denominator, T* total) {
   T* none = nullptr;
   T denominator = call.divisor;
   if (has_denominator) denominator = denominator_of<1>(call, none);  // by each half for itself
@@ -98,8 +100,7 @@ void cross_entropy_as(const CrossEntropy& a, std::byte* workspace) {
     if (plain) launch(cross_entropy_rows<T, 1, true>, teams, call);
     else launch(cross_entropy_rows<T, 1, false>, teams, call);
   }
-  if (total)
-    launch(loss_sum<T>, one, static_cast<const T*>(room), a.rows, call.denominator, call.divisor, total);
+  if (total) launch(loss_sum<T>, one, static_cast<const T*>(room), a.rows, call.denominator, call.divisor, total);
 }
 
 int64_t cross_entropy_workspace(const CrossEntropy& a) { return losses_at + a.rows * item_size(a.dtype); }
@@ -120,7 +121,8 @@ struct SquaredErrorCall {
 };
 
 template <class T>
-FASTNN_KERNEL(row_threads) mse_blocks(const __grid_constant__ SquaredErrorCall<T> a) {
+FASTNN_KERNEL(row_threads)
+mse_blocks(const __grid_constant__ SquaredErrorCall<T> a) {
   const int64_t blocks = ceil_div(a.count, fold_block_size);
   for (int64_t block = first_half(); block < blocks; block += all_halves()) {
     const int64_t first = block * fold_block_size;
@@ -166,8 +168,8 @@ void mse(const SquaredError& a, std::byte* workspace) {
 
 // How many of its rows each half of a warp finds right.
 template <class T>
-FASTNN_KERNEL(row_threads) correct_rows(const T* logits, const int64_t* labels, int64_t rows,
-                                                            int64_t classes, uint64_t* correct) {
+FASTNN_KERNEL(row_threads)
+correct_rows(const T* logits, const int64_t* labels, int64_t rows, int64_t classes, uint64_t* correct) {
   uint64_t count = 0;
   for (int64_t row = first_half(); row < rows; row += all_halves()) {
     const T* x = logits + row * classes;
@@ -177,7 +179,8 @@ FASTNN_KERNEL(row_threads) correct_rows(const T* logits, const int64_t* labels, 
 }
 
 template <class T>
-FASTNN_KERNEL(256) share_of_correct(const uint64_t* correct, int64_t counts, int64_t rows, T* out) {
+FASTNN_KERNEL(256)
+share_of_correct(const uint64_t* correct, int64_t counts, int64_t rows, T* out) {
   __shared__ uint64_t shared[halves_of_long_row];
   const uint64_t total = sum_row<halves_of_long_row>(correct, counts, shared);
   if (threadIdx.x == 0) *out = static_cast<T>(static_cast<double>(total) / static_cast<double>(rows));

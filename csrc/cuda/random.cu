@@ -73,7 +73,8 @@ struct Dropout {
 };
 
 template <class T, class Use>
-FASTNN_KERNEL(256) random_numbers(const __grid_constant__ Random r, Use use) {
+FASTNN_KERNEL(256)
+random_numbers(const __grid_constant__ Random r, Use use) {
   constexpr int elements = Use::elements;
   const Stream stream{r.seed, static_cast<uint64_t>(*r.step), r.ordinal, r.purpose};
   const T* x = static_cast<const T*>(r.x);

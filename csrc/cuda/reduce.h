@@ -123,7 +123,8 @@ struct Place {
 template <class Combine, class T>
 FASTNN_INLINE Place<T> winner(Place<T> a, Place<T> b) {
   const bool same = a.value == b.value || (is_nan(a.value) && is_nan(b.value));
-  const bool second = same ? b.index < a.index : !is_nan(a.value) && (is_nan(b.value) || Combine::better(b.value, a.value));
+  const bool second =
+      same ? b.index < a.index : !is_nan(a.value) && (is_nan(b.value) || Combine::better(b.value, a.value));
   return second ? b : a;
 }
 

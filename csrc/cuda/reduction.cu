@@ -1,9 +1,9 @@
 // sum, mean, max, min, argmax and argmin of x (outer, extent, inner) over its middle axis: the expressions of
 // cpu/reduction.cpp.
 //
-// inner = 1: half a warp takes a row (reduce.h). Rows of several blocks of 4096 take two launches: first the blocks, then
-// their results. inner > 1: a thread takes a column, or 256 rows of it where there are more, whose results are combined
-// in order by a second launch.
+// inner = 1: half a warp takes a row (reduce.h). Rows of several blocks of 4096 take two launches: first the blocks,
+// then their results. inner > 1: a thread takes a column, or 256 rows of it where there are more, whose results are
+// combined in order by a second launch.
 //
 // Why it is fast. x is read once, and neighbours read neighbours. A thread has several loads under way, because what it
 // adds them to is in a register.
@@ -27,8 +27,8 @@ int64_t parts_of(const Reduce& r) { return ceil_div(r.extent, r.inner > 1 ? chun
 
 // Of rows of n elements, `parts` of them for each: blocks of a row, or one. A divisor of 0 means none.
 template <class X, class T, class Combine>
-FASTNN_KERNEL(row_threads) fold_rows(const X* x, T* out, int64_t rows, int64_t n, int64_t parts,
-                                                         T divisor) {
+FASTNN_KERNEL(row_threads)
+fold_rows(const X* x, T* out, int64_t rows, int64_t n, int64_t parts, T divisor) {
   for (int64_t item = first_half(); item < rows * parts; item += all_halves()) {
     const X* row = x + item / parts * n;
     auto load = [row](int64_t i) { return load_as<T>(row, i); };
@@ -43,8 +43,8 @@ FASTNN_KERNEL(row_threads) fold_rows(const X* x, T* out, int64_t rows, int64_t n
 
 // Of columns, a chunk of rows each; out is (outer, parts, inner).
 template <class X, class T, class Combine>
-FASTNN_KERNEL(256) fold_columns(const X* x, T* out, int64_t outer, int64_t extent, int64_t inner,
-                                                    int64_t chunk, T divisor) {
+FASTNN_KERNEL(256)
+fold_columns(const X* x, T* out, int64_t outer, int64_t extent, int64_t inner, int64_t chunk, T divisor) {
   const int64_t parts = ceil_div(extent, chunk), count = outer * parts * inner;
   for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < count; i += int64_t{gridDim.x} * blockDim.x) {
     const int64_t column = i % inner, part = i / inner % parts, plane = i / inner / parts;
@@ -58,7 +58,8 @@ FASTNN_KERNEL(256) fold_columns(const X* x, T* out, int64_t outer, int64_t exten
 }
 
 template <class T>
-FASTNN_KERNEL(256) fill_zero(T* out, int64_t count) {
+FASTNN_KERNEL(256)
+fill_zero(T* out, int64_t count) {
   for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < count; i += int64_t{gridDim.x} * blockDim.x)
     out[i] = T{0};
 }
@@ -127,8 +128,8 @@ void extreme(const Reduce& r, std::byte* workspace) {
 // Rows of n elements in parts of a block, whose winner's index is written. With `of`, the elements are those at the
 // indices of parts found before: x is (rows, of_n) and they are n of each row.
 template <class T, class Combine>
-FASTNN_KERNEL(row_threads) find_in_rows(const T* x, const int64_t* of, int64_t of_n, int64_t* out,
-                                                            int64_t rows, int64_t n, int64_t parts) {
+FASTNN_KERNEL(row_threads)
+find_in_rows(const T* x, const int64_t* of, int64_t of_n, int64_t* out, int64_t rows, int64_t n, int64_t parts) {
   for (int64_t item = first_half(); item < rows * parts; item += all_halves()) {
     const int64_t row = item / parts, first = parts > 1 ? item % parts * fold_block_size : 0;
     const int64_t last = parts > 1 ? at_most(first + fold_block_size, n) : n;
@@ -143,8 +144,9 @@ FASTNN_KERNEL(row_threads) find_in_rows(const T* x, const int64_t* of, int64_t o
 
 // The same of columns, a chunk of rows each.
 template <class T, class Combine>
-FASTNN_KERNEL(256) find_in_columns(const T* x, const int64_t* of, int64_t of_extent, int64_t* out,
-                                                       int64_t outer, int64_t extent, int64_t inner, int64_t chunk) {
+FASTNN_KERNEL(256)
+find_in_columns(const T* x, const int64_t* of, int64_t of_extent, int64_t* out, int64_t outer, int64_t extent,
+                int64_t inner, int64_t chunk) {
   const int64_t parts = ceil_div(extent, chunk), count = outer * parts * inner;
   for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < count; i += int64_t{gridDim.x} * blockDim.x) {
     const int64_t column = i % inner, part = i / inner % parts, plane = i / inner / parts;

@@ -2,8 +2,6 @@
 //
 // Memory is CUDA's managed memory, so that the CPU can address it too. Blocks that are released are kept and given out
 // again at once: there is one stream, and whoever has a block next uses it in the stream's order.
-#include "cuda/runtime.h"
-
 #include <algorithm>
 #include <iterator>
 #include <map>
@@ -11,6 +9,7 @@
 
 #include "cuda/lane.h"
 #include "cuda/launch.h"
+#include "cuda/runtime.h"
 
 namespace fastnn::cuda {
 
@@ -26,9 +25,9 @@ void check(cudaError_t error, const char* what) {
 
 namespace {
 
-std::string version_of(int number) {
-  return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
-}
+constexpr int oldest_architecture = 75;
+
+std::string version_of(int number) { return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10); }
 
 Device find_device() {
   int driver = 0, devices = 0;
@@ -49,6 +48,9 @@ Device find_device() {
   std::string architecture = "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
   found.description = std::string(properties.name) + " (" + architecture + ", " +
                       std::to_string(properties.totalGlobalMem >> 20) + " MiB), driver for CUDA " + version_of(driver);
+  if (properties.major * 10 + properties.minor < oldest_architecture)
+    throw DeviceError("[cuda] " + found.description + " is older than sm_" + std::to_string(oldest_architecture) +
+                      ", the oldest that fastnn has machine code for");
   int concurrent = 0;
   check(cudaDeviceGetAttribute(&concurrent, cudaDevAttrConcurrentManagedAccess, found.number), "ask for its memory");
   if (!concurrent)
@@ -81,7 +83,8 @@ int64_t size_class(int64_t bytes) {
 class Memory {
  public:
   std::byte* allocate(int64_t bytes) {
-    if (bytes < 0 || bytes > INT64_MAX / 2) throw OutOfMemory("[cuda] no memory of " + std::to_string(bytes) + " bytes");
+    if (bytes < 0 || bytes > INT64_MAX / 2)
+      throw OutOfMemory("[cuda] no memory of " + std::to_string(bytes) + " bytes");
     std::lock_guard lock(mutex_);
     int64_t size = size_class(bytes);
     if (auto found = free_.find(size); found != free_.end()) {
@@ -152,9 +155,7 @@ void synchronize() { check(cudaStreamSynchronize(device().stream), "finish what 
 
 // ---- graphs ---------------------------------------------------------------------------------------------------------
 
-void begin_graph() {
-  check(cudaStreamBeginCapture(device().stream, cudaStreamCaptureModeRelaxed), "begin a graph");
-}
+void begin_graph() { check(cudaStreamBeginCapture(device().stream, cudaStreamCaptureModeRelaxed), "begin a graph"); }
 
 void* end_graph() {
   cudaGraph_t graph;
@@ -172,12 +173,13 @@ void launch_graph(void* graph) {
 
 void release_graph(void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
 
-// ---- what differs from step to step -----------------------------------------------------------------------------------
+// ---- what differs from step to step
+// -----------------------------------------------------------------------------------
 
 // Slices of `words` words each.
 template <class Word>
-FASTNN_KERNEL(256) copy_words(Word* to, const Word* from, int64_t words, const int64_t* from_index,
-                           const int64_t* to_index) {
+FASTNN_KERNEL(256)
+copy_words(Word* to, const Word* from, int64_t words, const int64_t* from_index, const int64_t* to_index) {
   if (from_index) from += *from_index * words;
   if (to_index) to += *to_index * words;
   for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < words; i += int64_t{gridDim.x} * blockDim.x)

@@ -47,7 +47,7 @@ struct LogSoftmaxBackward {
 
 template <class Function, class T, int halves>
 FASTNN_KERNEL(halves == 1 ? row_threads : halves * fold_lanes)
-    rows_kernel(const T* x, const T* grad, T* out, int64_t rows, int64_t columns) {
+rows_kernel(const T* x, const T* grad, T* out, int64_t rows, int64_t columns) {
   __shared__ T shared[halves];
   each_row<halves>(rows, [&](int64_t row) {
     const int64_t at = row * columns;

@@ -2,8 +2,8 @@
 // exponentials e_i = exp(x_i - m), by the sixteen-lane fold of reduce.h.
 //
 // Why it is fast. Half a warp takes a row of up to 4096 elements, sixteen halves a longer one; a row is fetched from
-// memory once, and read again from L1 or L2. Exponentials are made a second time where they are needed again: that costs
-// less than to store and to load them.
+// memory once, and read again from L1 or L2. Exponentials are made a second time where they are needed again: that
+// costs less than to store and to load them.
 #pragma once
 
 #include "cuda/expressions.h"

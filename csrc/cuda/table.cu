@@ -1,6 +1,5 @@
 // Collects the kernels of the device, and what stands around them, into one backend.
 #include "cuda/backend.h"
-
 #include "cuda/runtime.h"
 
 namespace fastnn::cuda {

@@ -1,20 +1,13 @@
 // sgd_update and adam_update: one step of the optimizer, in place. The rules are those of cpu/rules.h.
 //
-// Why it is fast. One pass, sixteen bytes at a time: everything an element needs is read once and written once. What the
-// rule computes of its scalars, in double, is computed once for each block of threads.
+// Why it is fast. One pass, sixteen bytes at a time: everything an element needs is read once and written once. What
+// the rule computes of its scalars, in double, is computed once for each block of threads.
 #include "cuda/expressions.h"
 #include "cuda/launch.h"
 #include "cuda/rule.h"
 
 namespace fastnn::cuda {
 namespace {
-
-// Elements that are moved at once.
-template <class T, int n>
-struct alignas(n * sizeof(T)) Pack {
-  static constexpr int count = n;
-  T v[n];
-};
 
 // The elements of this thread, in packs where all arrays are aligned to them: use(first, pack).
 template <class T, class Use>
@@ -42,7 +35,8 @@ bool are_aligned(std::initializer_list<const void*> arrays) {
 }
 
 template <class T>
-FASTNN_KERNEL(256) sgd_kernel(const __grid_constant__ Sgd s, bool packed) {
+FASTNN_KERNEL(256)
+sgd_kernel(const __grid_constant__ Sgd s, bool packed) {
   const SgdRule<T> rule = *made_once<SgdRule<T>>(s);
   T *param = static_cast<T*>(s.param), *velocity = rule.moves ? static_cast<T*>(s.velocity) : nullptr;
   const T* grad = static_cast<const T*>(s.grad);
@@ -57,7 +51,8 @@ FASTNN_KERNEL(256) sgd_kernel(const __grid_constant__ Sgd s, bool packed) {
 }
 
 template <class T>
-FASTNN_KERNEL(256) adam_kernel(const __grid_constant__ Adam a, bool packed) {
+FASTNN_KERNEL(256)
+adam_kernel(const __grid_constant__ Adam a, bool packed) {
   const AdamRule<T> rule = *made_once<AdamRule<T>>(a);
   T *param = static_cast<T*>(a.param), *mean = static_cast<T*>(a.exp_avg), *square = static_cast<T*>(a.exp_avg_sq);
   const T* grad = static_cast<const T*>(a.grad);

@@ -147,8 +147,8 @@ void test_elementwise_kernels_walk_any_strides() {
     e.out = view_of(source, out, shape, true);
     e.in[0] = view_of(source, a, shape, false), e.in[1] = view_of(source, b, shape, false);
     on_cpu(&Cpu::divide, e);
-    e.out.data = reinterpret_cast<std::byte*>(out_device.data()) +
-                 (e.out.data - reinterpret_cast<std::byte*>(out.data()));
+    e.out.data =
+        reinterpret_cast<std::byte*>(out_device.data()) + (e.out.data - reinterpret_cast<std::byte*>(out.data()));
     on_device(&Device::divide, e);
     CHECK(out == out_device);
   }
@@ -159,9 +159,7 @@ void test_elementwise_kernels_take_addresses_that_are_not_aligned() {
   for (int64_t n : {1, 3, 4, 5, 1000, 100'003}) {
     for (int64_t offset : {0, 1, 2, 4}) {
       Elements<float> a(source, n, offset), b(source, n, 4 - offset), out(source, n, offset), out_device = out;
-      auto line = [n](Elements<float>& x) {
-        return View{reinterpret_cast<std::byte*>(x.data()), f32, 1, {n}, {1}};
-      };
+      auto line = [n](Elements<float>& x) { return View{reinterpret_cast<std::byte*>(x.data()), f32, 1, {n}, {1}}; };
       on_cpu(&Cpu::sigmoid_backward, {line(out), {line(a), line(b)}});
       on_device(&Device::sigmoid_backward, {line(out_device), {line(a), line(b)}});
       CHECK(out == out_device);
@@ -259,8 +257,8 @@ void test_updates_take_addresses_that_are_not_aligned() {
       sgd.param = p_device.data(), sgd.velocity = v_device.data();
       on_device(&Device::sgd_update, sgd);
       CHECK(p == p_device && v == v_device);
-      Adam adam{f32, n,           p.data(),    g.data(), v.data(), s.data(), &lr,
-                &correction, &correction, 0.9,      0.999,    1e-8,     0.01, false};
+      Adam adam{f32,         n,           p.data(), g.data(), v.data(), s.data(), &lr,
+                &correction, &correction, 0.9,      0.999,    1e-8,     0.01,     false};
       on_cpu(&Cpu::adam_update, adam);
       adam.param = p_device.data(), adam.exp_avg = v_device.data(), adam.exp_avg_sq = s_device.data();
       on_device(&Device::adam_update, adam);
@@ -279,10 +277,12 @@ void test_rows_are_gathered_from_wherever_they_stand() {
       Elements<float> out(source, count * width), out_device = out;
       Elements<uint8_t> copied(source, count * width), copied_device = copied;
       on_cpu(&Cpu::gather, {u8, f32, width, count, data.data(), stride, rows.as<int64_t>(), 255, out.data()});
-      on_device(&Device::gather, {u8, f32, width, count, data.data(), stride, rows.as<int64_t>(), 255, out_device.data()});
+      on_device(&Device::gather,
+                {u8, f32, width, count, data.data(), stride, rows.as<int64_t>(), 255, out_device.data()});
       CHECK(out == out_device);
       on_cpu(&Cpu::gather, {u8, u8, width, count, data.data(), stride, rows.as<int64_t>(), 1, copied.data()});
-      on_device(&Device::gather, {u8, u8, width, count, data.data(), stride, rows.as<int64_t>(), 1, copied_device.data()});
+      on_device(&Device::gather,
+                {u8, u8, width, count, data.data(), stride, rows.as<int64_t>(), 1, copied_device.data()});
       CHECK(copied == copied_device);
     }
   }

@@ -28,9 +28,8 @@ KernelTable emulated() {
   table.isa = "emulated";
   table.vector_bytes = 4;
   table.fused_multiply_add = true;
-#define FASTNN_ADAPT(name)                                  \
-  table.name = {OnDevice<&Table<DeviceKernel>::name>::work, \
-                OnDevice<&Table<DeviceKernel>::name>::run, nullptr};
+#define FASTNN_ADAPT(name) \
+  table.name = {OnDevice<&Table<DeviceKernel>::name>::work, OnDevice<&Table<DeviceKernel>::name>::run, nullptr};
   FASTNN_EACH_KERNEL(FASTNN_ADAPT)
 #undef FASTNN_ADAPT
   return table;

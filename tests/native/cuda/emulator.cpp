@@ -3,8 +3,6 @@
 // Detected, and the end of the process: a barrier or a mask of lanes that never comes together (a thread ended, or took
 // another way), and a launch that no device would take. With FASTNN_EMULATOR_ORDER=reverse the threads of a block run
 // from the last to the first between barriers, so that a barrier that is missing shows as other bits.
-#include "cuda_runtime.h"
-
 #include <sys/mman.h>
 
 #include <cstdio>
@@ -14,6 +12,8 @@
 #include <mutex>
 #include <new>
 #include <vector>
+
+#include "cuda_runtime.h"
 
 // Saves the registers that a call must keep and the stack pointer at *from, and goes on with the stack `to`.
 extern "C" void fastnn_switch_stack(void** from, void* to);
@@ -49,9 +49,8 @@ constexpr size_t stack_bytes = 128 << 10;
 constexpr int most_threads = 1024;
 
 [[noreturn]] void fail(const char* what) {
-  std::fprintf(stderr, "emulated CUDA: %s; thread (%u, %u) of %u x %u, block (%u, %u) of %u x %u\n", what,
-               threadIdx.x, threadIdx.y, blockDim.x, blockDim.y, blockIdx.x, blockIdx.y, gridDim.x,
-               gridDim.y);
+  std::fprintf(stderr, "emulated CUDA: %s; thread (%u, %u) of %u x %u, block (%u, %u) of %u x %u\n", what, threadIdx.x,
+               threadIdx.y, blockDim.x, blockDim.y, blockIdx.x, blockIdx.y, gridDim.x, gridDim.y);
   std::abort();
 }
 
@@ -235,7 +234,7 @@ cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {"emulated on the CPU", 0, 0, 4, size_t{1} << 34};
+  *properties = {"emulated on the CPU", 9, 0, 4, size_t{1} << 34};
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {

@@ -1,7 +1,7 @@
 // What stands around the kernels of csrc/cuda: launch geometry and tiles, which are arithmetic of the host; memory,
 // graphs and slices, emulated.
+#include <array>
 #include <cstring>
-#include <set>
 
 #include "checks.h"
 #include "cuda/backend.h"
@@ -38,14 +38,26 @@ void test_threads_run_along_rows_before_they_run_along_columns() {
 }
 
 void test_tiles_are_as_large_as_leaves_no_multiprocessor_without_one() {
-  auto rows_of = [](int64_t m, int64_t n, int multiprocessors) {
-    return cuda::float_tiles[cuda::choose_tile(cuda::float_tiles, m, n, multiprocessors)].rows;
+  auto tile_of = [](int64_t m, int64_t n, int64_t k) {
+    const cuda::Tile& tile = cuda::float_tiles[cuda::choose_tile(cuda::float_tiles, m, n, k, 132)];
+    return std::array{tile.rows, tile.columns, tile.groups};
   };
-  CHECK(rows_of(4096, 4096, 132) == 128);
-  CHECK(rows_of(512, 2048, 132) == 64);
-  CHECK(rows_of(256, 784, 132) == 32);
-  CHECK(rows_of(256, 10, 132) == 16);
-  CHECK(rows_of(1, 1, 1) == 16);
+  CHECK((tile_of(4096, 4096, 4096) == std::array{128, 128, 1}));
+  CHECK((tile_of(512, 2048, 1024) == std::array{64, 64, 1}));
+  CHECK((tile_of(256, 784, 256) == std::array{32, 32, 1}));
+  CHECK((tile_of(256, 10, 256) == std::array{16, 16, 1}));
+}
+
+void test_small_products_of_several_chunks_have_a_group_for_each() {
+  for (int64_t k : {0, 256})
+    CHECK(cuda::float_tiles[cuda::choose_tile(cuda::float_tiles, 256, 256, k, 132)].groups == 1);
+  for (int64_t k : {257, 784})
+    CHECK(cuda::float_tiles[cuda::choose_tile(cuda::float_tiles, 256, 256, k, 132)].groups == 4);
+  const cuda::Tile& narrow = cuda::float_tiles[cuda::choose_tile(cuda::float_tiles, 256, 10, 784, 132)];
+  CHECK(narrow.columns == 16 && narrow.groups == 4);
+}
+
+void test_all_tiles_have_256_threads() {
   for (const cuda::Tile& tile : cuda::float_tiles) CHECK(tile.threads() == 256);
   for (const cuda::Tile& tile : cuda::double_tiles) CHECK(tile.threads() == 256);
 }
@@ -125,7 +137,7 @@ void test_a_graph_steps_through_slices() {
 void test_every_kernel_of_the_contract_is_there() {
   const Table<DeviceKernel>& table = backend().kernels;
   int count = 0;
-#define FASTNN_CHECK(name)           \
+#define FASTNN_CHECK(name)             \
   CHECK(table.name.launch != nullptr); \
   ++count;
   FASTNN_EACH_KERNEL(FASTNN_CHECK)
@@ -139,6 +151,8 @@ int main() {
   test_a_grid_has_threads_for_all_elements_or_is_as_large_as_it_gets();
   test_threads_run_along_rows_before_they_run_along_columns();
   test_tiles_are_as_large_as_leaves_no_multiprocessor_without_one();
+  test_small_products_of_several_chunks_have_a_group_for_each();
+  test_all_tiles_have_256_threads();
   test_memory_is_aligned_owned_and_given_out_again();
   test_memory_that_is_not_there_is_a_bad_alloc_and_changes_nothing();
   test_copies_run_in_order_with_kernels();
