@@ -6,6 +6,7 @@ prints registers and shared memory of the largest kernels (or of all), and fails
 local memory, which is the device's slow memory.
 """
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -46,10 +47,8 @@ def parse(log: str) -> list[Kernel]:
 def readable(kernels: list[Kernel]) -> list[str]:
     """Their names without namespaces and parameters, as far as c++filt is there to say them."""
     names = "\n".join(kernel.name for kernel in kernels)
-    try:
+    with contextlib.suppress(FileNotFoundError):
         names = subprocess.run(["c++filt"], input=names, capture_output=True, text=True, check=True).stdout
-    except FileNotFoundError:
-        pass
     hidden = r"fastnn::cuda::|fastnn::|\(anonymous namespace\)::|^void |\(\(?(?!anonymous).*\)$"
     return [re.sub(hidden, "", name) for name in names.splitlines()]
 
