@@ -32,7 +32,7 @@ struct DeviceBackend {
   void (*prefetch)(const void* memory, int64_t bytes);  // to the device, ahead of its use
   // Enqueues a copy. Where `from` is the CPU's own memory, it has been read on return; where `to` is, it is written.
   void (*copy)(void* to, const void* from, int64_t bytes);
-  void (*synchronize)();                                // waits for all that is enqueued; throws what went wrong in it
+  void (*synchronize)();  // waits for all that is enqueued; throws what went wrong in it
 
   // Between begin and end, launches are kept instead of run: a graph, launched as often as one likes.
   void (*begin_graph)();
