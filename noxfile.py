@@ -8,7 +8,7 @@ import nox
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["lint", "types", "tests", "native", "instructions", "stubs", "examples", "docs"]
+nox.options.sessions = ["lint", "types", "tests", "native", "cuda", "instructions", "stubs", "examples", "docs"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
@@ -54,8 +54,8 @@ def lint(session: nox.Session) -> None:
     """Style of Python and C++; `-- --fix` mends what a tool can mend."""
     session.install(*tools("ruff", "clang-format"))
     fix = "--fix" in session.posargs
-    files = [*Path("csrc").rglob("*.*"), *Path("tests/native").iterdir()]
-    sources = sorted(str(path) for path in files if path.suffix in {".h", ".cpp"})
+    files = [*Path("csrc").rglob("*.*"), *Path("tests/native").rglob("*.*")]
+    sources = sorted(str(path) for path in files if path.suffix in {".h", ".cpp", ".cu"})
     session.run("ruff", "check", *(["--fix"] if fix else []), ".")
     session.run("ruff", "format", *([] if fix else ["--check"]), ".")
     session.run("clang-format", *(["-i"] if fix else ["--dry-run", "-Werror"]), *sources)
@@ -185,6 +185,17 @@ def macos(session: nox.Session) -> None:
     """The core and its tests compile and link for macOS on Apple silicon, by Zig's clang; nothing runs."""
     session.install("ziglang")
     build_core(session, "macos")
+
+
+@nox.session(reuse_venv=True)
+def cuda(session: nox.Session) -> None:
+    """The kernels for CUDA devices compile for every architecture without a warning, and none spills a register."""
+    require_programs(session, {"nvcc": "nvidia-cuda-toolkit, or NVIDIA's own packages"})
+    session.install("cmake", "ninja")
+    session.run("cmake", "--preset", "cuda", "-GNinja", "--fresh")
+    log = session.run("cmake", "--build", "--preset", "cuda", "--clean-first", silent=True)
+    Path("build/cuda/ptxas.log").write_text(str(log))
+    session.run("python", "tests/native/cuda/resources.py", "build/cuda/ptxas.log", *session.posargs)
 
 
 @nox.session(reuse_venv=True)

@@ -58,10 +58,13 @@ INCLUDES = {
     "team": {"array", "team"},
     "kernels": {"array", "kernels"},
     "cpu": {"array", "kernels", "cpu"},
+    "cuda": {"array", "kernels", "cpu", "cuda"},
     "eager": {"array", "kernels", "team", "engine", "eager"},
     "engine": {"array", "kernels", "team", "engine"},
-    "bindings": {"array", "kernels", "team", "eager", "engine", "bindings"},
+    "bindings": {"array", "kernels", "team", "eager", "engine", "cuda", "bindings"},
 }
+# What csrc/cuda compiles of csrc/cpu: expressions that are written over the vector type alone.
+SHARED = {"cpu/activation.h", "cpu/inverse_normal.h", "cpu/math.h", "cpu/rules.h"}
 
 
 def row(room: str) -> int:
@@ -115,13 +118,26 @@ def includes(path: Path) -> list[str]:
     return re.findall(r'^#include ([<"].+[>"])', path.read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", native_files(".h", ".cpp"), ids=lambda path: str(path.relative_to(ROOT / "csrc")))
+@pytest.mark.parametrize(
+    "path", native_files(".h", ".cpp", ".cu"), ids=lambda path: str(path.relative_to(ROOT / "csrc"))
+)
 def test_native_rooms_include_only_what_they_may(path: Path) -> None:
     name = path.relative_to(ROOT / "csrc").parts[0]
     rooms = {include.strip('"').split("/")[0] for include in includes(path) if include.startswith('"')}
     assert rooms <= INCLUDES[name]
     if name != "bindings":
         assert not [include for include in includes(path) if "Python.h" in include or "pybind11" in include]
+
+
+def test_device_sources_share_expressions_with_the_cpu_and_nothing_else() -> None:
+    files = [path for path in native_files(".h", ".cu") if "cuda" in path.parts]
+    used = {include.strip('"') for path in files for include in includes(path)}
+    assert {name for name in used if name.startswith("cpu/")} == SHARED
+
+
+def test_only_one_file_outside_the_room_of_cuda_knows_it() -> None:
+    files = [path for path in native_files(".h", ".cpp") if "cuda" not in path.parts[-2:]]
+    assert [path.name for path in files if any("cuda" in name for name in includes(path))] == ["cuda.cpp"]
 
 
 def test_kernel_sources_include_no_standard_header_with_code() -> None:
@@ -172,7 +188,7 @@ def test_the_walk_through_a_kernel_quotes_the_files() -> None:
 
 
 def test_every_source_file_fits_one_sitting() -> None:
-    sources = python_files("fastnn", "tests", "benchmarks", "examples") + native_files(".h", ".cpp")
+    sources = python_files("fastnn", "tests", "benchmarks", "examples") + native_files(".h", ".cpp", ".cu")
     assert {path.name: n for path in sources if (n := len(path.read_text().splitlines())) > 500} == {}
 
 

@@ -34,7 +34,7 @@ struct PhiloxWords {
 // U is uint64_t or a vector of them: one block in each lane. `multiply(u, c)` is the 64-bit product of the low 32 bits
 // of u and the constant c. The words are the low 32 bits of the result; what stands above them is unspecified.
 template <class U, class Multiply>
-[[gnu::always_inline]] static inline PhiloxWords<U> philox(const Stream& stream, U block, Multiply multiply) {
+[[gnu::always_inline]] static constexpr PhiloxWords<U> philox(const Stream& stream, U block, Multiply multiply) {
   constexpr uint64_t low = 0xFFFFFFFF;
   U c0 = block;
   U c1 = U{} + uint64_t{stream.ordinal};

@@ -18,9 +18,13 @@
 // Without fma exp has up to 1.17, power of double 1.25, erf 1.33 and tanh 2.67.
 // Infinities, zeros and subnormal numbers, as arguments and as results, are those of the C library. NaN stays NaN; its
 // sign and payload mean nothing.
+//
+// csrc/cuda compiles this header too, with vectors of one lane (cuda/lane.h): one source, one set of bits.
 #pragma once
 
+#ifndef FASTNN_ONE_LANE
 #include "cpu/vec.h"
+#endif
 
 namespace fastnn {
 namespace {
@@ -93,13 +97,18 @@ struct MathConstants<double> {
       0x1.20b15895ad219p-18,  -0x1.c5c4899bb009bp-21, 0x1.0c13b7cf4202bp-23,  -0x1.d0a0cdddd6633p-27,
       0x1.17916be4e7ceap-30,  -0x1.a1f8397f419dap-35, 0x1.2477ff478d72ap-40};
   static constexpr double erf_largest = 6.0;  // from 5.92 on
+  // The power series of atanh from 1/5 on, in s^2.
+  static constexpr double power_tail[] = {0x1.9999999999997p-3, 0x1.2492492492d49p-3, 0x1.c71c71c5ca53ep-4,
+                                          0x1.745d1813fb750p-4, 0x1.3b1369c7e36f8p-4, 0x1.111fc3ff591acp-4,
+                                          0x1.de55ea441358fp-5, 0x1.ea0c2ccf614b2p-5};
 };
 
-template <class T, int count>
-FASTNN_INLINE Vec<T> horner(Vec<T> x, const T (&coefficient)[count]) {
-  Vec<T> p = splat(coefficient[count - 1]);
-  for (int i = count - 2; i >= 0; --i) p = fma<T>(p, x, splat(coefficient[i]));
-  return p;
+// The coefficients are a template's argument, so that each is a constant of its own: device code cannot name a table.
+template <class T, const auto& coefficients, int i = 0>
+FASTNN_INLINE Vec<T> horner(Vec<T> x) {
+  constexpr T coefficient = coefficients[i];
+  if constexpr (i + 1 == sizeof(coefficients) / sizeof(T)) return splat(coefficient);
+  else return fma<T>(horner<T, coefficients, i + 1>(x), x, splat(coefficient));
 }
 
 // ---- exp ------------------------------------------------------------------------------------------------------
@@ -143,7 +152,7 @@ FASTNN_INLINE Vec<T> clamp_for_exp(Vec<T> x) {
 
 template <class T>
 FASTNN_INLINE Vec<T> exp_of(Reduced<T> x) {
-  Vec<T> p = horner<T>(x.r, MathConstants<T>::exp_tail);
+  Vec<T> p = horner<T, MathConstants<T>::exp_tail>(x.r);
   p = fma<T>(p, x.r, splat(T{1}));
   return scale<T>(fma<T>(p, x.r, splat(T{1})), x.magic);
 }
@@ -202,7 +211,7 @@ FASTNN_INLINE Vec<T> vlog(Vec<T> x) {
   Vec<T> s = f / (f + T{2});
   Vec<T> z = s * s;
   Vec<T> half = f * f * T{0.5};
-  Vec<T> low = fma<T>(s, fma<T>(z, horner<T>(z, C::log_tail), half), e * C::ln2_lo);
+  Vec<T> low = fma<T>(s, fma<T>(z, horner<T, C::log_tail>(z), half), e * C::ln2_lo);
   return log_specials<T>(x, fma<T>(e, splat(C::ln2_hi), f - (half - low)));
 }
 
@@ -214,7 +223,7 @@ FASTNN_INLINE Vec<T> vtanh(Vec<T> x) {
   using C = MathConstants<T>;
   Vec<T> a = smaller<T>(splat(C::tanh_largest), absolute<T>(x));
   auto [r, magic] = reduce_by_ln2<T>(a + a);
-  Vec<T> tail = fma<T>(r * r, horner<T>(r, C::exp_tail), r);  // exp(r) - 1
+  Vec<T> tail = fma<T>(r * r, horner<T, C::exp_tail>(r), r);  // exp(r) - 1
   Vec<Unsigned<T>> biased = bits_as<Vec<Unsigned<T>>>(magic) - (bits_as<Unsigned<T>>(C::round_magic) - C::bias);
   Vec<T> power = bits_as<Vec<T>>(biased << C::mantissa_bits);
   Vec<T> u = fma<T>(power, tail, power - T{1});
@@ -233,8 +242,8 @@ template <class T>
 FASTNN_INLINE Vec<T> verf(Vec<T> x) {
   using C = MathConstants<T>;
   Vec<T> a = smaller<T>(splat(C::erf_largest), absolute<T>(x));
-  Vec<T> near = fma<T>(a, horner<T>(a * a, C::erf_near), a);
-  Vec<T> far = T{1} - vexp<T>(horner<T>(a, C::erf_far));
+  Vec<T> near = fma<T>(a, horner<T, C::erf_near>(a * a), a);
+  Vec<T> far = T{1} - vexp<T>(horner<T, C::erf_far>(a));
   return copy_sign<T>(a > T{1} ? far : near, x);
 }
 
@@ -271,10 +280,8 @@ FASTNN_INLINE Vec<double> power_of_magnitude(Vec<double> x, Vec<double> y) {
   V z = s * s;
   V z_low = product_error(s, s, z) + 2.0 * s * s_low;
   // atanh(s) = s + s z w, w = 1/3 + z/5 + ...; the third is needed beyond double.
-  constexpr double tail[] = {0x1.9999999999997p-3, 0x1.2492492492d49p-3, 0x1.c71c71c5ca53ep-4, 0x1.745d1813fb750p-4,
-                             0x1.3b1369c7e36f8p-4, 0x1.111fc3ff591acp-4, 0x1.de55ea441358fp-5, 0x1.ea0c2ccf614b2p-5};
   constexpr double third = 0x1.5555555555555p-2, third_low = 0x1.5555555555555p-56;
-  V rest = fma<double>(z, horner<double>(z, tail), splat(third_low));
+  V rest = fma<double>(z, horner<double, C::power_tail>(z), splat(third_low));
   V w = third + rest, w_low = rest - (w - third);
   V v = z * w;
   V v_low = product_error(z, w, v) + fma<double>(z, w_low, z_low * w);
@@ -309,25 +316,15 @@ FASTNN_INLINE Vec<double> power_specials(Vec<double> x, Vec<double> y, Vec<doubl
   return y == 0.0 ? splat(1.0) : r;
 }
 
+// Of doubles that were floats: their plain exp and log leave a relative error under 1e-13, hence half a ULP of float.
+FASTNN_INLINE Vec<double> power_of_floats(Vec<double> x, Vec<double> y) {
+  return power_specials(x, y, vexp<double>(clamp_exponent(y) * vlog<double>(absolute<double>(x))));
+}
+
 template <class T>
 FASTNN_INLINE Vec<T> vpow(Vec<T> x, Vec<T> y) {
-  if constexpr (__is_same(T, double)) {
-    return power_specials(x, y, power_of_magnitude(x, y));
-  } else {
-    // Through double, whose plain exp and log leave a relative error under 1e-13: the float is off by half a ULP.
-    typedef float Half __attribute__((vector_size(vector_bytes / 2)));
-    Half xs[2], ys[2], results[2];
-    __builtin_memcpy(xs, &x, sizeof(x));
-    __builtin_memcpy(ys, &y, sizeof(y));
-    for (int i = 0; i < 2; ++i) {
-      Vec<double> a = __builtin_convertvector(xs[i], Vec<double>), b = __builtin_convertvector(ys[i], Vec<double>);
-      Vec<double> r = vexp<double>(clamp_exponent(b) * vlog<double>(absolute<double>(a)));
-      results[i] = __builtin_convertvector(power_specials(a, b, r), Half);
-    }
-    Vec<float> result;
-    __builtin_memcpy(&result, results, sizeof(result));
-    return result;
-  }
+  if constexpr (__is_same(T, double)) return power_specials(x, y, power_of_magnitude(x, y));
+  else return in_doubles(x, y, [](Vec<double> a, Vec<double> b) { return power_of_floats(a, b); });
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// sgd_update and adam_update: one step of the optimizer, in place. The rules are in update.h.
+// sgd_update and adam_update: one step of the optimizer, in place. The rules are in rules.h.
 //
 // Why it is fast. One pass: everything an element needs is read once and written once, so that from L2 on the
 // kernel runs at memory speed. Param, grad and state advance together, a vector at a time.

@@ -321,6 +321,22 @@ FASTNN_INLINE Vec<T> smaller(Vec<T> a, Vec<T> b) {
   return a < b ? a : b;
 }
 
+// f(x, y) of floats, computed in doubles.
+template <class F>
+FASTNN_INLINE Vec<float> in_doubles(Vec<float> x, Vec<float> y, F f) {
+  typedef float Half __attribute__((vector_size(vector_bytes / 2)));
+  Half xs[2], ys[2], results[2];
+  __builtin_memcpy(xs, &x, sizeof(x));
+  __builtin_memcpy(ys, &y, sizeof(y));
+  for (int i = 0; i < 2; ++i) {
+    Vec<double> result = f(__builtin_convertvector(xs[i], Vec<double>), __builtin_convertvector(ys[i], Vec<double>));
+    results[i] = __builtin_convertvector(result, Half);
+  }
+  Vec<float> result;
+  __builtin_memcpy(&result, results, sizeof(result));
+  return result;
+}
+
 template <class T>
 inline constexpr Unsigned<T> sign_bit = Unsigned<T>{1} << (8 * sizeof(T) - 1);
 

@@ -57,9 +57,17 @@ def test_every_kernel_has_a_hash_that_all_instruction_sets_must_have() -> None:
 @pytest.mark.parametrize("file", sorted(set(DECLARED.values())))
 def test_files_hold_the_kernels_that_the_contract_gives_them(file: str) -> None:
     names = sorted(name for name, home in DECLARED.items() if home == file)
-    assert sorted(re.findall(r"\btable\.(\w+) = ", (CSRC / file).read_text())) == names
+    device_file = file.replace("cpu", "cuda").replace(".cpp", ".cu")
+    for path in (file, device_file):
+        assert sorted(re.findall(r"\btable\.(\w+) = ", (CSRC / path).read_text())) == names, path
+
     specification = f"fastnn.reference.{Path(file).stem}"
     assert {getattr(reference, name).__module__ for name in names} == {specification}
+
+
+def test_native_tests_of_device_kernels_go_through_all_of_them() -> None:
+    text = (CSRC.parent / "tests" / "native" / "cuda" / "kernel_names.h").read_text()
+    assert re.findall(r"use\((\w+)\)", text) == list(DECLARED)
 
 
 def defaults(function: object) -> list[tuple[str, str, object]]:

@@ -90,7 +90,7 @@ void matmul_sgd_update(Run& run) {
 
 // ---- elementwise ------------------------------------------------------------------------------------------------
 
-template <Kernel<Elementwise> KernelTable::* kernel, eager::Types types, int operands, DType... dtypes>
+template <Kernel<Elementwise> Table<Kernel>::* kernel, eager::Types types, int operands, DType... dtypes>
 void elementwise(Run& run) {
   auto apply = [&](const Array(&in)[3]) {
     Fresh out;
@@ -128,7 +128,7 @@ void cast(Run& run) {
 
 // ---- along rows ---------------------------------------------------------------------------------------------------
 
-template <Kernel<Reduce> KernelTable::* kernel, eager::Reducing reducing, DType... dtypes>
+template <Kernel<Reduce> Table<Kernel>::* kernel, eager::Reducing reducing, DType... dtypes>
 void reduce(Run& run) {
   auto apply = [&](const Array& x, std::optional<std::vector<int64_t>> axes) {
     Fresh out;
@@ -149,7 +149,7 @@ void reduce(Run& run) {
 const Shape logits_shapes[] = {{1, 1},   {5, 3},    {33, 10},  {70, 16},  {19, 17},
                                {9, 100}, {3, 1000}, {2, 5000}, {3001, 10}};
 
-template <Kernel<Rows> KernelTable::* kernel, bool backward>
+template <Kernel<Rows> Table<Kernel>::* kernel, bool backward>
 void softmax(Run& run) {
   for (DType dtype : {f32, f64}) {
     for (const Shape& shape : logits_shapes) {

@@ -1,0 +1,184 @@
+// gather, scatter_add, pick, pick_backward, one_hot: rows and elements found by index, as in cpu/indexing.cpp.
+//
+// Why it is fast. Threads run along rows, so that a row that was picked is read in whole lines. Sums by index belong to
+// whoever owns the row they go to: half of the work is to look through the indices, 32 at a time, but every addition
+// meets its element in order, without atomics and without a launch that fills zeros.
+#include "cuda/lane.h"
+#include "cuda/launch.h"
+
+namespace fastnn::cuda {
+namespace {
+
+// Calls use(row, column) for the elements of this thread, in a geometry_of_rows().
+template <class Use>
+FASTNN_INLINE void each_element(int64_t rows, int64_t width, Use use) {
+  const int64_t first = blockIdx.x * int64_t{blockDim.y} + threadIdx.y;
+  for (int64_t row = first; row < rows; row += int64_t{gridDim.x} * blockDim.y)
+    for (int64_t column = threadIdx.x; column < width; column += blockDim.x) use(row, column);
+}
+
+// ---- gather -----------------------------------------------------------------------------------------------------
+
+// Units are elements, or several bytes of rows that are copied as they are.
+template <class From, class To, bool divides>
+FASTNN_KERNEL(256)
+gather_rows(const From* data, int64_t stride, const int64_t* indices, To* out, int64_t count, int64_t width,
+            To divisor) {
+  each_element(count, width, [=](int64_t row, int64_t column) {
+    const From x = data[indices[row] * stride + column];
+    if constexpr (divides) out[row * width + column] = static_cast<To>(x) / divisor;
+    else out[row * width + column] = x;
+  });
+}
+
+// Four bytes become four numbers: a row of an image is read and written in whole words.
+template <class To>
+FASTNN_KERNEL(256)
+gather_fours(const uint32_t* data, int64_t stride, const int64_t* indices, Pack<To, 4>* out, int64_t count,
+             int64_t width, To divisor) {
+  each_element(count, width, [=](int64_t row, int64_t column) {
+    const uint32_t bytes = data[indices[row] * stride + column];
+    Pack<To, 4> four;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) four.v[i] = static_cast<To>(bytes >> 8 * i & 0xFF) / divisor;
+    out[row * width + column] = four;
+  });
+}
+
+bool are_multiples(int64_t of, std::initializer_list<int64_t> numbers) {
+  bool all = true;
+  for (int64_t number : numbers) all &= number % of == 0;
+  return all;
+}
+int64_t address(const void* memory) { return static_cast<int64_t>(reinterpret_cast<uintptr_t>(memory)); }
+
+template <class To>
+void gather_divided(const Gather& g) {
+  To* out = static_cast<To*>(g.out);
+  const To divisor = static_cast<To>(g.divisor);
+  const Geometry rows = geometry_of_rows(g.count, g.width);
+  if (g.data_dtype != DType::uint8)
+    return launch(gather_rows<To, To, true>, rows, static_cast<const To*>(g.data), g.stride, g.indices, out, g.count,
+                  g.width, divisor);
+  if (are_multiples(4, {g.width, g.stride, address(g.data)}) && address(g.out) % sizeof(Pack<To, 4>) == 0)
+    return launch(gather_fours<To>, geometry_of_rows(g.count, g.width / 4), static_cast<const uint32_t*>(g.data),
+                  g.stride / 4, g.indices, static_cast<Pack<To, 4>*>(g.out), g.count, g.width / 4, divisor);
+  launch(gather_rows<uint8_t, To, true>, rows, static_cast<const uint8_t*>(g.data), g.stride, g.indices, out, g.count,
+         g.width, divisor);
+}
+
+// Rows as they are, in the widest units that fit.
+void gather_copied(const Gather& g) {
+  const int64_t size = item_size(g.data_dtype), width = g.width * size, stride = g.stride * size;
+  auto copy = [&]<class Unit>(Unit) {
+    constexpr int64_t unit = sizeof(Unit);
+    launch(gather_rows<Unit, Unit, false>, geometry_of_rows(g.count, width / unit), static_cast<const Unit*>(g.data),
+           stride / unit, g.indices, static_cast<Unit*>(g.out), g.count, width / unit, Unit{});
+  };
+  auto fits = [&](int64_t unit) { return are_multiples(unit, {width, stride, address(g.data), address(g.out)}); };
+  if (fits(16)) copy(uint4{});
+  else if (fits(8)) copy(uint64_t{});
+  else if (fits(4)) copy(uint32_t{});
+  else copy(uint8_t{});
+}
+
+void gather(const Gather& g, std::byte*) {
+  if (g.count == 0 || g.width == 0) return;
+  if (g.data_dtype == g.out_dtype && g.divisor == 1) gather_copied(g);
+  else if (g.out_dtype == DType::float32) gather_divided<float>(g);
+  else gather_divided<double>(g);
+}
+
+// ---- sums by index ------------------------------------------------------------------------------------------------
+
+// A warp owns 32 columns of a row of out. It looks through the indices, 32 at a time; what meets its row is added in
+// the order of the indices. `column_indices` names the column of each number, else they are rows of `width`.
+template <class T>
+FASTNN_KERNEL(256)
+add_by_index(const T* grad, const int64_t* indices, const int64_t* column_indices, T* out, int64_t rows, int64_t width,
+             int64_t count) {
+  constexpr unsigned everyone = 0xFFFFFFFF;
+  const int lane = static_cast<int>(threadIdx.x % warp);
+  const int64_t strips = ceil_div(width, warp), items = rows * strips;
+  const int64_t first = (blockIdx.x * int64_t{blockDim.x} + threadIdx.x) / warp;
+  for (int64_t item = first; item < items; item += int64_t{gridDim.x} * blockDim.x / warp) {
+    const int64_t row = item / strips, column = item % strips * warp + lane;
+    T sum{0};
+    for (int64_t begin = 0; begin < count; begin += warp) {
+      const bool meets = begin + lane < count && indices[begin + lane] == row;
+      for (unsigned left = __ballot_sync(everyone, meets); left != 0; left &= left - 1) {
+        const int64_t i = begin + __ffs(static_cast<int>(left)) - 1;
+        if (column_indices ? column_indices[i] == column : column < width)
+          sum = sum + grad[column_indices ? i : i * width + column];
+      }
+    }
+    if (column < width) out[row * width + column] = sum;
+  }
+}
+
+template <class T>
+void add(const void* grad, const int64_t* indices, const int64_t* columns, void* out, int64_t rows, int64_t width,
+         int64_t count) {
+  if (rows == 0 || width == 0) return;
+  launch(add_by_index<T>, geometry_of(rows * ceil_div(width, warp) * warp), static_cast<const T*>(grad), indices,
+         columns, static_cast<T*>(out), rows, width, count);
+}
+
+void scatter_add(const ScatterAdd& s, std::byte*) {
+  if (s.dtype == DType::float32) add<float>(s.grad, s.indices, nullptr, s.out, s.rows, s.width, s.count);
+  else add<double>(s.grad, s.indices, nullptr, s.out, s.rows, s.width, s.count);
+}
+
+void pick_backward(const Pick& p, std::byte*) {
+  if (p.dtype == DType::float32) add<float>(p.x, p.row_indices, p.column_indices, p.out, p.rows, p.columns, p.count);
+  else add<double>(p.x, p.row_indices, p.column_indices, p.out, p.rows, p.columns, p.count);
+}
+
+// ---- pick and one_hot ---------------------------------------------------------------------------------------------
+
+// Elements of any type are moved as bits of their size.
+template <class Unit>
+FASTNN_KERNEL(256)
+pick_elements(const __grid_constant__ Pick p) {
+  const Unit* x = static_cast<const Unit*>(p.x);
+  for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < p.count; i += int64_t{gridDim.x} * blockDim.x)
+    static_cast<Unit*>(p.out)[i] = x[p.row_indices[i] * p.row + p.column_indices[i] * p.column];
+}
+
+void pick(const Pick& p, std::byte*) {
+  if (p.count == 0) return;
+  const Geometry elements = geometry_of(p.count);
+  switch (item_size(p.dtype)) {
+    case 1: return launch(pick_elements<uint8_t>, elements, p);
+    case 4: return launch(pick_elements<uint32_t>, elements, p);
+    default: return launch(pick_elements<uint64_t>, elements, p);
+  }
+}
+
+template <class T>
+FASTNN_KERNEL(256)
+one_hot_rows(const __grid_constant__ OneHot o) {
+  each_element(o.count, o.classes, [&](int64_t row, int64_t column) {
+    static_cast<T*>(o.out)[row * o.classes + column] = o.labels[row] == column ? T{1} : T{0};
+  });
+}
+
+void one_hot(const OneHot& o, std::byte*) {
+  if (o.count == 0) return;
+  const Geometry rows = geometry_of_rows(o.count, o.classes);
+  if (o.dtype == DType::float32) launch(one_hot_rows<float>, rows, o);
+  else if (o.dtype == DType::float64) launch(one_hot_rows<double>, rows, o);
+  else launch(one_hot_rows<int64_t>, rows, o);
+}
+
+}  // namespace
+
+void register_indexing(Table<DeviceKernel>& table) {
+  table.gather = {nullptr, gather};
+  table.scatter_add = {nullptr, scatter_add};
+  table.pick = {nullptr, pick};
+  table.pick_backward = {nullptr, pick_backward};
+  table.one_hot = {nullptr, one_hot};
+}
+
+}  // namespace fastnn::cuda

@@ -1,0 +1,119 @@
+// The vector type of csrc/cpu with one lane, which is a thread's. So cpu/math.h, cpu/activation.h, cpu/update.h and
+// cpu/inverse_normal.h are one source for the CPU and the device, and each of their expressions rounds the same way.
+//
+// What cpu/vec.h says of each function holds here. Compiled with -fmad=false: a multiply-add is fused where it is
+// written, and nowhere else.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "kernels/kernels.h"
+
+#define FASTNN_ONE_LANE
+#define FASTNN_INLINE __device__ __forceinline__
+// A function that the device starts with so many threads in a block. Asked for one block at least, ptxas gives a thread
+// the registers that it wants; left to itself it would rather store some in memory and fit more blocks.
+#define FASTNN_KERNEL(threads) __global__ void __launch_bounds__(threads, 1)
+
+namespace fastnn {
+namespace {
+
+template <class T>
+using Vec = T;
+
+template <int bytes>
+struct IntegerOf;
+template <>
+struct IntegerOf<4> {
+  using type = int32_t;
+  using unsigned_type = uint32_t;
+};
+template <>
+struct IntegerOf<8> {
+  using type = int64_t;
+  using unsigned_type = uint64_t;
+};
+template <class T>
+using Int = typename IntegerOf<sizeof(T)>::type;
+template <class T>
+using Unsigned = typename IntegerOf<sizeof(T)>::unsigned_type;
+
+inline constexpr bool has_fma = true;
+template <class T>
+inline constexpr bool is_integer = T(0.5) == T(0);
+
+template <class T>
+FASTNN_INLINE T splat(T value) {
+  return value;
+}
+
+template <class T>
+FASTNN_INLINE bool is_nan(T v) {
+  return v != v;
+}
+
+template <class To, class From>
+FASTNN_INLINE To bits_as(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  __builtin_memcpy(&to, &from, sizeof(To));
+  return to;
+}
+
+template <class T>
+FASTNN_INLINE T fma(T a, T b, T c) {
+  if constexpr (sizeof(T) == 4) return __fmaf_rn(a, b, c);
+  else return __fma_rn(a, b, c);
+}
+
+template <class T>
+FASTNN_INLINE T square_root(T v) {
+  if constexpr (sizeof(T) == 4) return __fsqrt_rn(v);
+  else return __dsqrt_rn(v);
+}
+
+// The second where either is NaN or both are zeros.
+template <class T>
+FASTNN_INLINE T larger(T a, T b) {
+  return a > b ? a : b;
+}
+template <class T>
+FASTNN_INLINE T smaller(T a, T b) {
+  return a < b ? a : b;
+}
+
+template <class F>
+FASTNN_INLINE float in_doubles(float x, float y, F f) {
+  return static_cast<float>(f(static_cast<double>(x), static_cast<double>(y)));
+}
+
+template <class T>
+inline constexpr Unsigned<T> sign_bit = Unsigned<T>{1} << (8 * sizeof(T) - 1);
+
+template <class T>
+FASTNN_INLINE T absolute(T v) {
+  return bits_as<T>(bits_as<Unsigned<T>>(v) & ~sign_bit<T>);
+}
+
+template <class T>
+FASTNN_INLINE T copy_sign(T magnitude, T sign) {
+  return bits_as<T>((bits_as<Unsigned<T>>(magnitude) & ~sign_bit<T>) | (bits_as<Unsigned<T>>(sign) & sign_bit<T>));
+}
+
+// Elements that stand side by side and are moved at once.
+template <class T, int n>
+struct alignas(n * sizeof(T)) Pack {
+  static constexpr int count = n;
+  T v[n];
+};
+
+// ---- sizes, on both sides ---------------------------------------------------------------------------------------
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
+
+}  // namespace
+}  // namespace fastnn

@@ -1,0 +1,40 @@
+// The device, its one stream and its memory: what stands between csrc/cuda and the CUDA runtime.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <string>
+
+#include "array/error.h"
+#include "kernels/device.h"
+
+namespace fastnn::cuda {
+
+// A MemoryError in Python.
+struct OutOfMemory : std::bad_alloc {
+  explicit OutOfMemory(std::string text) : text_(std::move(text)) {}
+  const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  std::string text_;
+};
+
+// Throws where `error` is one; `what` was being done.
+void check(cudaError_t error, const char* what);
+
+// The device in use; throws DeviceError with the reason where there is none that fastnn can use. Asked for once, kept
+// for the life of the process.
+struct Device {
+  int number, multiprocessors;
+  cudaStream_t stream;
+  std::string description;
+};
+const Device& device();
+
+// Everything in a DeviceBackend but its kernels.
+void fill_runtime(DeviceBackend& backend);
+
+}  // namespace fastnn::cuda
