@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 import numpy as np
 
-from fastnn import _core
-from fastnn import device as devices
+from fastnn import _core, devices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
