@@ -24,7 +24,7 @@ if sys.version_info < (3, 12):  # where loading the native module would wait for
         if _interpreters.get_current() != _interpreters.get_main():
             raise ImportError("[fastnn] a sub-interpreter cannot load it: use the main interpreter, or a process")
 
-from . import _core, autograd, data, device, functional, nn, optim
+from . import _core, autograd, data, devices, functional, nn, optim
 from ._core import DeviceError, num_threads, set_num_threads
 from .autograd import enable_grad, no_grad
 from .data import ArrayData, DataLoader, DataModule, FashionMNIST, SyntheticRegression, TableData
@@ -111,7 +111,7 @@ def show_config() -> None:
     >>> show_config()
     version: ...
     """
-    for name, value in {**_core.config(), "cuda": device.status()}.items():
+    for name, value in {**_core.config(), "cuda": devices.status()}.items():
         print(f"{name}: {value}")
 
 

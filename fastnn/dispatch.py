@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, over
 
 import numpy as np
 
-from fastnn import _core
-from fastnn import device as devices
+from fastnn import _core, devices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from . import device, random
+from . import devices, random
 from .callbacks import Callback
 
 if TYPE_CHECKING:
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def device_of(trainer: "Trainer") -> str:
     """The device that `trainer` trains on; DeviceError where there is none of that name."""
     if trainer.device == "auto":
-        return "cpu" if trainer.strategy is not None or device.why_not() else device.resolve("Trainer", "cuda")
-    return device.resolve("Trainer", trainer.device)
+        return "cpu" if trainer.strategy is not None or devices.why_not() else devices.resolve("Trainer", "cuda")
+    return devices.resolve("Trainer", trainer.device)
 
 
 def check(trainer: "Trainer") -> None:

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import autograd, dispatch
-from fastnn import device as devices
+from fastnn import autograd, devices, dispatch
 from fastnn import functional as F
 from fastnn.dispatch import Array, Handle, device_of, dtype_name, escape, run, state
 from fastnn.functional import inplace

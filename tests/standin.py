@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from kernels.test_contract import DECLARED
 
-from fastnn import _core, device
+from fastnn import _core, devices
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,4 +46,4 @@ def register(backend: int) -> None:
     new_capsule.restype = ctypes.py_object
     new_capsule.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
     _core.register_device(new_capsule(backend, b"fastnn.DeviceBackend", None))
-    assert device.resolve("test", "cuda") == "cuda"
+    assert devices.resolve("test", "cuda") == "cuda"

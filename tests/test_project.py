@@ -22,7 +22,7 @@ ROWS = [
     {"_core"},
     {"reference"},
     {"kernels"},
-    {"device"},
+    {"devices"},
     {"dispatch"},
     {"random"},
     {"tensor", "autograd", "functional"},

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _core, device, kernels
+from fastnn import _core, devices, kernels
 
 from ..train import Problem
 from . import Array, Kernel, Unsupported
@@ -18,7 +18,7 @@ class Cuda(Fastnn):
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
-        device.resolve("benchmarks", "cuda")
+        devices.resolve("benchmarks", "cuda")
 
     def kernel(self, name: str, arrays: tuple[Array, ...], scalars: dict[str, Any]) -> Kernel:
         """A call launches a graph of the kernel, `REPEATS` times."""

@@ -7,14 +7,15 @@ namespace {
 constexpr const char* capsule_name = "fastnn.DeviceBackend";
 
 void register_backend(const py::object& capsule) {
-  auto* backend = static_cast<const DeviceBackend*>(PyCapsule_GetPointer(capsule.ptr(), capsule_name));
-  if (!backend) throw py::error_already_set();
-  register_device(*backend);
+  if (!PyCapsule_IsValid(capsule.ptr(), capsule_name))
+    raise<TypeError>("register_device", "capsule = ", shown(capsule), " is not what the `backend` of a device gives");
+  register_device(*static_cast<const DeviceBackend*>(PyCapsule_GetPointer(capsule.ptr(), capsule_name)));
   static_cast<void>(py::object(capsule).release());  // kept for good: kernels may be on their way to the end
 }
 
 py::array require_numpy(const char* op, const Array& array) {
-  if (!py::isinstance<py::array>(array.object)) raise<TypeError>(op, "x must be a NumPy array");
+  if (!py::isinstance<py::array>(array.object))
+    raise<TypeError>(op, "x must be a NumPy array, not ", Py_TYPE(array.object.ptr())->tp_name);
   return py::reinterpret_borrow<py::array>(array.object);
 }
 

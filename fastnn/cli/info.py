@@ -5,7 +5,7 @@ import platform
 
 import numpy as np
 
-from fastnn import device
+from fastnn import devices
 from fastnn._core import config
 from fastnn.data import fetch, published
 
@@ -19,7 +19,7 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _run(_: argparse.Namespace) -> None:
-    machine = {**config(), "cuda": device.status()}
+    machine = {**config(), "cuda": devices.status()}
     rows = {"fastnn": machine.pop("version"), "Python": platform.python_version(), "NumPy": np.__version__}
     rows |= {name: ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
              for name, value in machine.items()}  # fmt: skip

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _core, reprs
-from fastnn import device as devices
+from fastnn import _core, devices, reprs
 from fastnn import functional as F
 from fastnn.dispatch import Array, device_of, run, wrap
 from fastnn.functional.creation import as_array

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import device as devices
+from fastnn import devices
 from fastnn.autograd import Operation, track
 from fastnn.dispatch import constant, device_of, run, wrap
 

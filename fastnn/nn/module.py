@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastnn import device as devices
+from fastnn import devices
 from fastnn import functional as F
 from fastnn.dispatch import constant, dtype_name, run
 from fastnn.functional.random import check_interval, check_spread

@@ -10,7 +10,7 @@ import os
 import pytest
 import standin
 
-from fastnn import device
+from fastnn import devices
 
 ANOTHER = os.environ.get("FASTNN_TEST_DEVICE")
 
@@ -21,7 +21,7 @@ def registered() -> None:
     if ANOTHER is None:
         standin.library()
     elif ANOTHER == "cuda":
-        device.resolve("tests", "cuda")
+        devices.resolve("tests", "cuda")
     else:
         backend = ctypes.CDLL(ANOTHER).backend
         backend.restype = ctypes.c_void_p

@@ -103,6 +103,12 @@ def batches() -> _core.Program:
     return program
 
 
+def _register(capsule: object) -> None:
+    """Registers no device, whatever is given: a capsule of another name stands for the right one."""
+    if capsule is not _core.kernel_table:
+        _core.register_device(capsule)
+
+
 def _set_value(slot: _core.Slot, value: float) -> float:
     slot.value = value
     return slot.value
@@ -121,9 +127,24 @@ _SERVICES = [
     _service(
         "empty",
         lambda **arguments: _core.empty(**arguments).shape,
-        lambda: {"shape": (2, 3), "dtype": "int64"},
+        lambda: {"shape": (2, 3), "dtype": "int64", "device": "cpu"},
         shape=tuple[int, ...],
         dtype=np.dtype,
+        device=str,
+    ),
+    _service("device_name", lambda: bool(_core.device_name()) or True, dict),  # whatever this machine has
+    _service("device_description", lambda: bool(_core.device_description()) or True, dict),
+    _service("device_of", _core.device_of, lambda: {"x": np.zeros(3)}, x=np.ndarray),
+    _service("synchronize", _core.synchronize, dict),
+    _service("prefetch", _core.prefetch, lambda: {"x": np.zeros(3)}, x=np.ndarray),
+    _service("register_device", _register, lambda: {"capsule": _core.kernel_table}, capsule=object),
+    _service(
+        "transfer",
+        _core.transfer,
+        lambda: {"x": np.arange(6.0).reshape(2, 3), "device": "cpu"},
+        x=np.ndarray,
+        device=str,
+        out=(np.ndarray, type(None)),
     ),
     _service(
         "explain_product",

@@ -5,7 +5,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from fastnn import device
+from fastnn import devices
 from fastnn import functional as F
 from fastnn.dispatch import Array
 from fastnn.tensor import Tensor
@@ -63,7 +63,7 @@ def gpu(i: int = 0) -> str:
 
 def num_gpus() -> int:
     """How many GPUs can be used: one where there is any."""
-    return 1 if device.why_not() is None else 0
+    return 1 if devices.why_not() is None else 0
 
 
 def try_gpu(i: int = 0) -> str:

@@ -129,7 +129,7 @@ def test_another_run_goes_on_the_same_board() -> None:
 
 
 def test_gpus_are_used_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fn.device, "why_not", lambda: "not built")
+    monkeypatch.setattr(fn.devices, "why_not", lambda: "not built")
     assert d2l.num_gpus() == 0
     trainer = d2l.Trainer(max_epochs=1, num_gpus=2)
     assert (trainer.num_gpus, trainer.gpus, trainer.device) == (2, [], "cpu")
