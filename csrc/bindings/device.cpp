@@ -25,7 +25,7 @@ const DeviceBackend* device_of(const Call& call, Name name) {
   if (std::strcmp(name.text, "cpu") == 0) return nullptr;
   const DeviceBackend* backend = device();
   if (!backend || std::strcmp(name.text, backend->name) != 0)
-    raise<DeviceError>(call.op, "device = '", name.text, "' is not registered");
+    raise<ValueError>(call.op, "device = '", name.text, "' is not there: use 'cpu'");
   return backend;
 }
 
