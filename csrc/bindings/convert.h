@@ -88,7 +88,7 @@ bool holds_integers(const Array& array);
 std::optional<Argument> optional_argument(PlacedCall& call, const char* name, const OptionalArray& array);
 
 DType dtype_of(const Call& call, const py::object& name);
-// The device of a name: null for "cpu", DeviceError for one that is not registered.
+// The device of a name: null for "cpu", ValueError for one that is not registered.
 const DeviceBackend* device_of(const Call& call, Name name);
 std::vector<int64_t> shape_of(const Call& call, const Shape& shape);
 py::array empty(const Call& call, DType dtype, int rank, const int64_t* shape);

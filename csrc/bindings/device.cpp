@@ -25,7 +25,7 @@ const DeviceBackend* device_of(const Call& call, Name name) {
   if (std::strcmp(name.text, "cpu") == 0) return nullptr;
   const DeviceBackend* backend = device();
   if (!backend || std::strcmp(name.text, backend->name) != 0)
-    raise<DeviceError>(call.op, "device = '", name.text, "' is not registered");
+    raise<ValueError>(call.op, "device = '", name.text, "' is not there: use 'cpu'");
   return backend;
 }
 
@@ -52,8 +52,9 @@ void bind_device(py::module_& m) {
   m.def(
       "prefetch",
       [](const Array& x) {
-        py::array array = require_numpy("prefetch", x);
-        if (is_on_device(array.data())) device()->prefetch(array.data(), array.nbytes());
+        Call call = make_call("prefetch", std::nullopt);
+        View view = anywhere(call, "x", x).view;
+        if (is_on_device(view.data)) device()->prefetch(view.data, count_of(view) * item_size(view.dtype));
       },
       py::arg("x"), "Moves an array of the device there, ahead of its use.");
   m.def(
