@@ -54,6 +54,13 @@ std::optional<T> exactly(py::handle object) {
   return py::detail::cast_op<T&&>(std::move(caster));
 }
 
+// As many integers as axes may be asked for, and more; nothing where there are too many to be worth memory.
+inline std::optional<std::vector<int64_t>> several(py::handle object) {
+  if (PySequence_Check(object.ptr()) && PySequence_Size(object.ptr()) > 64) return std::nullopt;
+  PyErr_Clear();  // of an array without dimensions
+  return exactly<std::vector<int64_t>>(object);
+}
+
 // An object for a message, shortened; its type where it cannot be shown.
 std::string shown(const py::object& object);
 
@@ -155,7 +162,7 @@ template <>
 struct type_caster<fastnn::bindings::Shape> {
   PYBIND11_TYPE_CASTER(fastnn::bindings::Shape, const_name("collections.abc.Sequence[typing.SupportsIndex]"));
   bool load(handle source, bool) {
-    auto sides = source ? fastnn::bindings::exactly<std::vector<int64_t>>(source) : std::nullopt;
+    auto sides = source ? fastnn::bindings::several(source) : std::nullopt;
     if (sides) value.sides = std::move(*sides);
     return sides.has_value();
   }

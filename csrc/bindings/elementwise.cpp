@@ -43,7 +43,7 @@ std::optional<std::vector<int64_t>> axes_of(const Call& call, const py::object& 
   if (axis.is_none()) return std::nullopt;
   if (auto one = exactly<int64_t>(axis)) return std::vector<int64_t>{*one};
   if (kind == Reducing::position) raise<TypeError>(call.op, "axis = ", shown(axis), " must be None or an integer");
-  if (auto several = exactly<std::vector<int64_t>>(axis)) return several;
+  if (auto axes = several(axis)) return axes;
   raise<TypeError>(call.op, "axis = ", shown(axis), " must be None, an integer or a tuple of integers");
 }
 

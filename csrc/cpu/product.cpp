@@ -183,6 +183,7 @@ FASTNN_INLINE void tile_of(int64_t kc, const T* a, int64_t a_stride, const T* b,
       T* to = c + i * c_row + v * lanes<T>;
       int left = columns - v * lanes<T>;
       bool whole = left >= lanes<T>;
+      if (left <= 0) break;
       Vec<T> result;
       if (merge.first && merge.beta == 0) {
         result = alpha * sum[i][v];

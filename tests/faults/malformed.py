@@ -157,6 +157,12 @@ def _mapped(x: Array) -> Array:
         return np.memmap(file, x.dtype, "r", shape=x.shape)
 
 
+def _windows(x: Array) -> Array:
+    """Elements that share memory, in that of `x`: no step is longer than before."""
+    steps = [max(-x.itemsize, min(step, x.itemsize)) for step in x.strides]
+    return np.lib.stride_tricks.as_strided(x, x.shape, steps)
+
+
 def _tall(x: Array) -> Array:
     """A first axis beyond all memory."""
     return np.broadcast_to(x.ravel()[:1].reshape((1,) * x.ndim), (2**40, *x.shape[1:])) if x.ndim and x.size else x
@@ -191,7 +197,7 @@ _ARRAYS: dict[str, Callable[[Array], Any]] = {
     "sliced": sliced,
     "broadcast first": broadcast(0),
     "broadcast last": broadcast(-1),
-    "windows": lambda x: np.lib.stride_tricks.as_strided(x, x.shape, (x.itemsize,) * x.ndim) if x.size else x,
+    "windows": _windows,
     "beyond memory": _tall,
     "nan": _filled(np.nan),
     "inf": _filled(np.inf),

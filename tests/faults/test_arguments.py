@@ -138,6 +138,17 @@ def test_a_side_of_zero_excuses_no_other() -> None:
     assert kernels.uniform((0, 2**40), seed=1).shape == (0, 2**40)
 
 
+@pytest.mark.parametrize("entries", [65, 2**40])
+def test_a_shape_or_axes_beyond_all_ranks_take_no_memory(entries: int) -> None:
+    """Room for all of them was asked for first."""
+    many = np.broadcast_to(np.int64(1), (entries,))
+    for call in (lambda: kernels.uniform(many, seed=1), lambda: kernels.cast(x, shape=many)):  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"^\[\w+\] shape .* does not fit "):
+            call()
+    with pytest.raises(TypeError, match=r"^\[sum\] axis = "):
+        kernels.sum(x, axis=many)  # type: ignore[arg-type]
+
+
 def test_an_array_without_dimensions_is_no_sequence() -> None:
     for call in (
         lambda: kernels.uniform(np.array(3), seed=1),  # type: ignore[arg-type]
