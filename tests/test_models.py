@@ -295,7 +295,7 @@ def test_arguments_that_no_file_can_hold_are_named(tmp_path: Path) -> None:
 def test_what_is_no_model_or_has_no_folder_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"\[save\] model is a dict, not a fastnn.Model"):
         fn.save({"a": fn.ones(1)}, tmp_path / "model")  # type: ignore[arg-type]
-    with pytest.raises(FileNotFoundError, match=r"missing/model.safetensors'$"):
+    with pytest.raises(FileNotFoundError, match=r"missing[/\\]+model.safetensors'$"):
         fitted(fn.MLP(3, 8, lr=0.1)).save(tmp_path / "missing" / "model.safetensors")
 
 
