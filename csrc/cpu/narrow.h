@@ -1,9 +1,9 @@
 // Linear layers of few outputs: the lanes run along K.
 //
-// Expression of an element of linear where it has at most 12 outputs and at least 128 inputs. K is cut in chunks of
-// 4096. Within a chunk, element k belongs to lane k % 16: lane = fma(x[i][k], weight[j][k], lane) from 0, in order, as
-// if zeros filled up the last sixteen; the lanes are folded at distances 8, 4, 2, 1. The sums of chunks are added in
-// order. Then + bias and the activation, as in product.cpp.
+// Expression of an element of linear where it has at most 12 outputs and at least 128 inputs (is_narrow). K is cut in
+// chunks of 4096. Within a chunk, element k belongs to lane k % 16: lane = fma(x[i][k], weight[j][k], lane) from 0, in
+// order, as if zeros filled up the last sixteen; the lanes are folded at distances 8, 4, 2, 1. The sums of chunks are
+// added in order. Then + bias and the activation, as in product.cpp.
 //
 // Why it is fast. Ten outputs would leave six of sixteen lanes idle if lanes ran along them. Here none idles, and
 // neither operand is packed: both are read where they stand, sixteen neighbours at a time. A tile of 2 x 10 sums on
@@ -16,8 +16,6 @@
 
 namespace fastnn {
 namespace {
-
-constexpr bool is_narrow(int64_t outputs, int64_t inputs) { return outputs <= 12 && inputs >= 128; }
 
 constexpr int64_t narrow_chunk = 4096;                         // of K: fixes the bits
 constexpr int narrow_sums = vector_registers == 32 ? 20 : 12;  // registers of a tile

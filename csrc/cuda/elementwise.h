@@ -4,8 +4,8 @@
 // neighbours take neighbouring elements: memory is read and written once, in whole lines. Else the element's place is
 // taken apart into coordinates, once for all operands.
 //
-// An operation is a type with `inputs`, the element types `Out`, `A` (of the first operand) and `B` (of the others), and
-// a function `of`.
+// An operation is a type with `inputs`, the element types `Out`, `A` (of the first operand) and `B` (of the others),
+// and a function `of`.
 #pragma once
 
 #include "cuda/lane.h"

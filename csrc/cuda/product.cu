@@ -12,6 +12,7 @@
 #include "cuda/expressions.h"
 #include "cuda/launch.h"
 #include "cuda/product.h"
+#include "cuda/reduce.h"
 #include "cuda/rule.h"
 #include "cuda/slab.h"
 
@@ -156,6 +157,31 @@ small_product(const __grid_constant__ ProductCall<T> call) {
     finish(p, rule, corner.row + e / columns, corner.column + e % columns, c[e]);
 }
 
+// linear of few outputs: the expression of cpu/narrow.h. Half a warp, whose threads are the sixteen lanes, makes an
+// element of c, so that loads are whole lines.
+template <class T>
+FASTNN_KERNEL(row_threads)
+narrow_product(const __grid_constant__ Product p) {
+  constexpr int64_t chunk = 4096;  // of K: fixes the bits
+  const T *x = static_cast<const T*>(p.a), *weight = static_cast<const T*>(p.b);
+  for (int64_t e = first_half(); e < p.m * p.n; e += all_halves()) {
+    const int64_t row = e / p.n, column = e % p.n;
+    T c{};
+    for (int64_t first = 0; first < p.k; first += chunk) {
+      T sum{};
+#pragma unroll 4
+      for (int64_t k = first + Team<1>::lane(); k < at_most(first + chunk, p.k); k += fold_lanes)
+        sum = fma<T>(x[row * p.a_row + k * p.a_column], weight[k * p.b_row + column * p.b_column], sum);
+      // Sixteen lanes are filled up with zeros, which make +0 of -0.
+      if (const int64_t rest = at_most(chunk, p.k - first) % fold_lanes; rest > 0 && Team<1>::lane() >= rest)
+        sum = fma<T>(T{0}, T{0}, sum);
+      sum = fold16<Sum<T>>(sum);
+      c = first == 0 ? sum : c + sum;
+    }
+    if (Team<1>::lane() == 0) finish<T>(p, nullptr, row, column, c);
+  }
+}
+
 // ---- on the host --------------------------------------------------------------------------------------------------
 
 template <class T>
@@ -191,10 +217,19 @@ void product(const Product& p, std::byte*) {
   else run<double, double_tiles>(p);
 }
 
+void linear(const Product& p, std::byte* memory) {
+  if (!is_narrow(p.n, p.k)) return product(p, memory);
+  if (p.m == 0 || p.n == 0) return;
+  const Geometry geometry = half_warps(p.m * p.n);
+  if (p.dtype == DType::float32) launch(narrow_product<float>, geometry, p);
+  else launch(narrow_product<double>, geometry, p);
+}
+
 }  // namespace
 
 void register_product(Table<DeviceKernel>& table) {
-  table.matmul = table.linear = table.matmul_sgd_update = {nullptr, product};
+  table.matmul = table.matmul_sgd_update = {nullptr, product};
+  table.linear = {nullptr, linear};
 }
 
 }  // namespace fastnn::cuda

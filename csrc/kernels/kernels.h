@@ -86,6 +86,9 @@ struct Product {
   ProductChoice choice;
 };
 
+// Whether linear adds along its inputs in sixteen lanes, an expression of its own: cpu/narrow.h.
+constexpr bool is_narrow(int64_t outputs, int64_t inputs) { return outputs <= 12 && inputs >= 128; }
+
 // out[i] = f(in0[i], in1[i], in2[i]). All views have out's shape (broadcast axes have stride 0), axes that can be
 // merged are merged; rank is at least 1.
 struct Elementwise {
