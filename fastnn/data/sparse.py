@@ -3,6 +3,7 @@
 Of SciPy only the methods of its matrices are used: it is there where they are, and nothing here imports it.
 """
 
+import copy
 import functools
 from typing import Any
 
@@ -26,7 +27,7 @@ class SparseColumn:
     where its indices lie outside of it.
     """
 
-    __slots__ = ("matrix",)
+    __slots__ = ("device", "matrix")
 
     def __init__(self, matrix: Any, dtype: str | None = None) -> None:
         if matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
@@ -39,6 +40,13 @@ class SparseColumn:
             rows = rows.copy()
             rows.sum_duplicates()
         self.matrix = rows if dtype is None else rows.astype(dtype, copy=False)
+        self.device = "cpu"
+
+    def to(self, device: str) -> "SparseColumn":
+        """The same with batches on `device`; the matrix stays where it is."""
+        moved = copy.copy(self)
+        moved.device = device
+        return moved
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -59,7 +67,7 @@ class SparseColumn:
     def take(self, rows: Tensor) -> Tensor:
         """A new Tensor of the rows whose numbers are in `rows` (int64), dense."""
         dense: Tensor = wrap(self.matrix[rows._array].toarray())
-        return dense
+        return dense.to(self.device)
 
     def take_into(self, rows: Array, out: Array) -> None:
         """The same as `take`, on arrays: `out` receives the rows."""

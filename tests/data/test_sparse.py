@@ -120,5 +120,5 @@ def test_scipy_is_not_imported_for_dense_rows() -> None:
         "import sys, numpy as np, fastnn as fn; fn.Trainer(1).fit(fn.SoftmaxRegression(2, 0.1), "
         "fn.ArrayData(np.eye(4), np.arange(4) % 2)); print([name for name in sys.modules if 'scipy' in name])"
     )
-    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-P", "-c", program], check=True, capture_output=True, text=True)
     assert run.stdout.strip() == "[]"

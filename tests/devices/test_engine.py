@@ -36,7 +36,7 @@ def test_many_steps_in_a_call_have_the_bits_of_eager_ones_on_the_cpu(kind, calls
     rows, dataset = rows_and_dataset(make_batches())
     there = on_device(dataset)
     state, losses, plan = recorded(moved(make), gathered(there, rows))
-    engine = Engine(plan, there.take_into, BATCH)
+    engine = Engine(plan, there.add_to, BATCH)
     at = RECORDED * BATCH
     for steps in calls:
         losses += losses_of(engine, engine.run(steps, rows[at : at + steps * BATCH]))
@@ -69,7 +69,7 @@ def test_nothing_is_waited_for_within_a_call(cuda):
     rows, dataset = rows_and_dataset(class_batches())
     there = on_device(dataset)
     _, _, plan = recorded(moved(fused_softmax_regression), gathered(there, rows))
-    engine = Engine(plan, there.take_into, BATCH)
+    engine = Engine(plan, there.add_to, BATCH)
     engine.run(STEPS, rows)  # its graph is made
     waits = []
     for steps in (1, 5, STEPS):
@@ -86,7 +86,7 @@ def test_gradients_are_kept_on_the_device_where_they_are_asked_for():
     grads = []
     for data, make in ((dataset, fused_softmax_regression), (there, moved(fused_softmax_regression))):
         (W, _), _, plan = recorded(make, gathered(data, rows))
-        Engine(plan, data.take_into, BATCH, keeps_gradients=True).run(3, rows[: 3 * BATCH])
+        Engine(plan, data.add_to, BATCH, keeps_gradients=True).run(3, rows[: 3 * BATCH])
         grads.append(W.grad)
     assert grads[1].device == "cuda"
     assert np.array_equal(grads[0].numpy(), grads[1].numpy())
@@ -100,7 +100,7 @@ def test_a_wrong_label_ends_a_call_where_it_does_on_the_cpu(label):
         data = dataset if device == "cpu" else on_device(dataset)
         make = fused_softmax_regression if device == "cpu" else moved(fused_softmax_regression)
         state, _, plan = recorded(make, gathered(data, rows))
-        engine = Engine(plan, data.take_into, BATCH)
+        engine = Engine(plan, data.add_to, BATCH)
         labels = data.columns[1].data
         place = int(rows[5 * BATCH + 2])
         kept = labels[place].item()
@@ -117,7 +117,7 @@ def test_a_row_that_is_not_there_is_an_error():
     rows, dataset = rows_and_dataset(class_batches())
     there = on_device(dataset)
     _, _, plan = recorded(moved(fused_softmax_regression), gathered(there, rows))
-    engine = Engine(plan, there.take_into, BATCH)
+    engine = Engine(plan, there.add_to, BATCH)
     with pytest.raises(IndexError, match=r"indices\[0\] = 999 is out of range for 160 rows"):
         engine.run(1, np.full(BATCH, 999))
     engine.run(1, rows[:BATCH])
@@ -137,7 +137,7 @@ def test_columns_that_are_converted(columns):
     results = []
     for data, make in ((dataset, fused_softmax_regression), (there, moved(fused_softmax_regression))):
         state, losses, plan = recorded(make, gathered(data, rows))
-        engine = Engine(plan, data.take_into, BATCH)
+        engine = Engine(plan, data.add_to, BATCH)
         losses += losses_of(engine, engine.run(17, rows[3 * BATCH :]))
         results.append((losses, [tensor.numpy().tobytes() for tensor in state]))
     assert results[0] == results[1]
@@ -153,7 +153,7 @@ def test_a_wide_network_with_a_schedule():
     data = on_device(ArrayDataset(rng.normal(size=(8 * 256, 60)).astype("f"), rng.integers(0, 5, 8 * 256)))
     batches = [data.take(F.tensor(part)) for part in rows.reshape(8, 256)]
     state, losses, plan = recorded(there("float32"), batches)
-    engine = Engine(plan, data.take_into, 256)
+    engine = Engine(plan, data.add_to, 256)
     losses += losses_of(engine, engine.run(5, rows[3 * 256 :]))
     assert (losses, [tensor.numpy().tobytes() for tensor in state]) == expected
 
@@ -165,7 +165,7 @@ def test_memory_of_a_program_is_given_back(cuda):
     for leaf in state:
         leaf.grad = None  # of the recorded steps
     before = cuda.standin_in_use()
-    engine = Engine(plan, there.take_into, BATCH)
+    engine = Engine(plan, there.add_to, BATCH)
     engine.run(5, rows[: 5 * BATCH])
     assert cuda.standin_in_use() > before
     del engine
