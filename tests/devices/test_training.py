@@ -212,7 +212,7 @@ def test_python_touches_no_memory_of_a_busy_device() -> None:
     """The tests of this folder once more, where that would end the process."""
     if os.environ.get("FASTNN_GUARDED") or os.environ.get("FASTNN_TEST_DEVICE"):
         pytest.skip("this is that process, or no stand-in")
-    command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider", Path(__file__).parent]
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", Path(__file__).parent]
     environment = os.environ | {"FASTNN_GUARDED": "1"}
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
