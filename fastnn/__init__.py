@@ -81,19 +81,20 @@ from .loading import load
 from .models import MLP, Classifier, LinearRegression, MLPRegression, Model, SoftmaxRegression
 from .random import manual_seed
 from .tensor import Tensor, from_dlpack
-from .trainer import Trainer
 
 if TYPE_CHECKING:
     from .groups import GroupModels, fit_groups
     from .sweep import fit_many
+    from .trainer import Trainer
 
 __version__: str = _core.config()["version"]
 
 float32, float64, int32, int64, uint8 = map(np.dtype, ("float32", "float64", "int32", "int64", "uint8"))
 bool = np.dtype("bool")
 
-_ON_USE = ("callbacks", "kernels", "plot", "record", "reference", "testing", "utils")  # modules that few programs need
-_FROM = {"GroupModels": "groups", "fit_groups": "groups", "fit_many": "sweep"}  # where others of them are
+# What is imported when it is first asked for, so that `import fastnn` is quick: modules, and names with their modules.
+_ON_USE = ("callbacks", "kernels", "plot", "record", "reference", "testing", "utils")
+_FROM = {"GroupModels": "groups", "Trainer": "trainer", "fit_groups": "groups", "fit_many": "sweep"}
 
 
 def save(model: Model, path: Any) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -17,8 +17,10 @@ from .dispatch import Array, wrap
 from .least_squares import examples, least_squares
 from .metrics import mean_squared_error, r2_score
 from .nn.module import device_of
-from .summary import Summary, summarize
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .summary import Summary
 
 Batch = Sequence[Any]
 FORMAT = 1  # of the metadata in files; a greater number is from the future
@@ -185,7 +187,7 @@ class Model(nn.Module):
         column = Column(wrap(np.require(rows, None, ["C", "A"])), self._uint8_divisor, dtype.name)
         return column.to(device).take(wrap(np.arange(len(rows))))
 
-    def summary(self, X_shape: Sequence[int] | None = None) -> Summary:
+    def summary(self, X_shape: Sequence[int] | None = None) -> "Summary":
         """A table of the layers: shapes, parameters and operations on a batch of shape `X_shape`.
 
         None means one row of the training data, or of the first linear layer; ValueError without either. The model
@@ -197,6 +199,8 @@ class Model(nn.Module):
         net.0  Flatten  (256, 784)           0  0.000
         net.1  Linear   (256, 10)        7,850  4.014
         """
+        from .summary import summarize  # with the recorder, which only training needs besides
+
         if X_shape is None and self._input_shape is not None:
             X_shape = (1, *self._input_shape)
         return summarize(self, X_shape)
