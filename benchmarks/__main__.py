@@ -15,7 +15,7 @@ from .report import Results, draw_rates, render, save, summarise
 
 BASE = "fastnn"
 AGAINST = {
-    "kernels": ["numpy", "torch"],
+    "kernels": ["numpy", "torch", "jax"],
     "train": ["fastnn eager", "numpy", "torch", "jax", "sklearn"],
     "process": ["numpy", "torch", "jax", "sklearn"],
     "many": ["torch", "jax", "sklearn"],

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..many import Many
 from ..train import Problem
-from . import Array, Peer, Unsupported
+from . import Array, Kernel, Peer, Unsupported, bench_kernel
 
 Layers = list[tuple[jax.Array, jax.Array]]
 
@@ -23,6 +23,9 @@ class Jax(Peer):
         super().__init__(threads)
         if not hasattr(os, "sched_getaffinity") and threads != os.cpu_count():
             raise Unsupported("XLA's threads cannot be limited on this system")
+
+    def kernel(self, name: str, arrays: tuple[Array, ...], scalars: dict[str, Any]) -> Kernel:
+        return bench_kernel("jax", name, arrays, scalars)
 
     def training(self, problem: Problem) -> "JaxTraining":
         return JaxTraining(problem)

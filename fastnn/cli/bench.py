@@ -12,7 +12,7 @@ from fastnn._core import config
 
 from .arguments import Commands, positive
 
-PEERS = ("numpy", "torch")
+PEERS = ("numpy", "torch", "jax")
 ROUNDS = 3
 
 
