@@ -85,7 +85,9 @@ void choose(Product& p) {
     return ceil_div(along_lanes, lanes<T>) * lanes<T> * (other + (lane_stride == 1 ? 2 : 12));
   };
   ProductChoice& c = p.choice;
-  c.swapped = p.n < width * 2 && effort(p.m, p.n, p.a_row) < effort(p.n, p.m, p.b_column);
+  // Between long sides the lanes that idle do not matter; nor does turning b, which many rows of a then meet.
+  bool may_swap = p.n < width * 2 || (p.m <= width * 2 && p.b_column != 1);
+  c.swapped = may_swap && effort(p.m, p.n, p.a_row) < effort(p.n, p.m, p.b_column);
   const Plan<T> plan(p);
   c.row_panels = ceil_div(plan.rows, max_height);
   c.column_panels = ceil_div(plan.columns, width);
