@@ -17,9 +17,9 @@ WHEELS = Path("build/wheel")
 NATIVE_TESTS = [
     f"tests/{name}"
     for name in (
-        "kernels", "faults", "data", "test_autograd.py", "test_engine.py", "test_execution.py", "test_functional.py",
-        "test_models.py", "test_processes.py", "test_program.py", "test_tensor.py", "test_tensor_views.py",
-        "test_trainer.py", "test_trainer_errors.py",
+        "kernels", "devices", "faults", "data", "test_autograd.py", "test_engine.py", "test_execution.py",
+        "test_functional.py", "test_models.py", "test_processes.py", "test_program.py", "test_tensor.py",
+        "test_tensor_views.py", "test_trainer.py", "test_trainer_errors.py",
     )
 ]  # fmt: skip
 
@@ -240,6 +240,14 @@ def faults(session: nox.Session) -> None:
     campaign, *options = session.posargs or ["arguments"]
     # -P: the package that is installed, not the sources in this folder
     session.run("python", "-P", "-m", f"faults.{campaign}", *options, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(requires=["wheel"])
+def fuzz(session: nox.Session) -> None:
+    """Coverage-guided fuzzing: `-- idx` (or csv, npz, file, model, run, training), and libFuzzer's options."""
+    install(session, "test", "atheris")
+    target, *options = session.posargs or ["idx", "-max_total_time=60"]
+    session.run("python", "-P", "-m", "faults.fuzz", target, *options, env={"PYTHONPATH": "tests"})
 
 
 @nox.session(requires=["wheel"])
