@@ -146,7 +146,7 @@ def coverage(session: nox.Session) -> None:
         session.run(*tests, "-R", "^(core|program)$", env={"FASTNN_ISA": isa})
     for library in build.rglob("libcuda_emulated.so"):
         session.run("pytest", "tests/devices/test_kernels.py", env={"FASTNN_TEST_DEVICE": str(library.absolute())})
-    # Training on all of Fashion-MNIST takes no other branches, and an hour without inlining.
+    # Neither training on all of Fashion-MNIST, an hour without inlining, nor guarded memory takes other branches.
     session.run("pytest", *NATIVE_TESTS, "-k", "not fashion_mnist_is_learned and not touches_no_memory")
     report = str(build / "report.json")
     options = ["--root=.", "--filter=csrc/", "--gcov-suspicious-hits-threshold=0", "--exclude-directories=.*CompilerId"]
