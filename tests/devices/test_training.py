@@ -241,11 +241,13 @@ for use in (lambda: fn.Trainer(1, device="cuda"), lambda: fn.ones(1).cuda(), lam
     except fn.DeviceError as error:
         print(error)
 print(fn.Trainer(1, device="auto").device)
+fn._core.synchronize()  # there is nothing to wait for
+print(fn._core.device_name(), fn._core.device_description())
 fn.show_config()
 """
     lines = output_of(program).splitlines()
     reason = "device = 'cuda' cannot be used: CUDA is not built: this installation has no CUDA kernels; use 'cpu'"
-    assert lines[:4] == [f"[Trainer] {reason}", f"[to] {reason}", f"[to] {reason}", "cpu"]
+    assert lines[:5] == [f"[Trainer] {reason}", f"[to] {reason}", f"[to] {reason}", "cpu", "None None"]
     assert "cuda: not built: this installation has no CUDA kernels" in lines
 
 
