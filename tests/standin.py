@@ -29,15 +29,21 @@ def library() -> ctypes.CDLL:
         options = ["-std=c++20", "-O1", "-fPIC", "-shared", f"-I{ROOT / 'csrc'}", f"-DKERNELS(X)={kernels}"]
         subprocess.run([compiler, *options, ROOT / "tests" / "native" / "standin.cpp", "-o", path], check=True)
         standin = ctypes.CDLL(str(path))
-    get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     standin.standin.restype, standin.standin.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_bool]
     for counter in (standin.standin_launches, standin.standin_waits, standin.standin_in_use):
         counter.restype = ctypes.c_int64
     standin.standin_limit.argtypes = [ctypes.c_int64]
-    table = get_pointer(_core.kernel_table, b"fastnn.Table")
-    register(standin.standin(table, os.environ.get("FASTNN_GUARDED") == "1"))
+    register(backend(standin))
     return standin
+
+
+def backend(standin: ctypes.CDLL) -> int:
+    """The address of the stand-in's DeviceBackend."""
+    get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    table = get_pointer(_core.kernel_table, b"fastnn.Table")
+    address: int = standin.standin(table, os.environ.get("FASTNN_GUARDED") == "1")
+    return address
 
 
 def register(backend: int) -> None:

@@ -1,6 +1,9 @@
 """Native programs: what they refuse before anything runs."""
 
 import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -24,13 +27,55 @@ def test_a_program_is_not_recorded_while_another_is() -> None:
     assert (len(outer), len(inner)) == (0, 1)
 
 
-def test_a_program_does_not_run_within_itself() -> None:
+BUSY = r"^\[Program\] this program is running or being recorded already"
+USES: dict[str, Callable[[_core.Program], Any]] = {
+    "run": lambda program: program.run(1),
+    "record": lambda program: program.record(lambda: _core.exp(x)),
+    "call": lambda program: program.call(lambda: None),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_program_is_not_used_within_its_own_run(use: str) -> None:
     program, calls = _core.Program([]), []
-    program.call(lambda: calls.append(program.run(1)))
+    program.call(lambda: calls.append(USES[use](program)))
     for _ in range(2):  # it is free again afterwards
-        with pytest.raises(ValueError, match=r"^\[Program\] this program is running already"):
+        with pytest.raises(ValueError, match=BUSY):
             program.run(1)
     assert calls == []
+    assert len(program) == 1
+
+
+@pytest.mark.parametrize("use", ["run", "call"])
+def test_a_program_is_not_used_while_it_is_recorded(use: str) -> None:
+    program = _core.Program([])
+    for _ in range(2):
+        with pytest.raises(ValueError, match=BUSY):
+            program.record(lambda: USES[use](program))
+    assert len(program) == 0
+
+
+@pytest.mark.parametrize("during", ["run", "record"])
+@pytest.mark.parametrize("use", USES)
+def test_a_program_is_not_used_by_two_threads_at_once(during: str, use: str) -> None:
+    program, begun, done = _core.Program([]), threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        assert done.wait(60)
+
+    if during == "run":
+        program.call(wait)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(program.run, 1) if during == "run" else pool.submit(program.record, wait)
+        try:
+            assert begun.wait(60)
+            with pytest.raises(ValueError, match=BUSY):
+                USES[use](program)
+        finally:
+            done.set()
+        first.result()
+    USES[use](program)
 
 
 INTEGERS = np.zeros(4, np.int64)

@@ -149,7 +149,8 @@ def test_kernel_sources_include_no_standard_header_with_code() -> None:
 
 
 def test_kernel_objects_have_no_weak_symbols_and_no_initialisers() -> None:
-    folders = [folder for folder in (ROOT / "build").glob("*") if not folder.name.startswith(("sanitize", "macos"))]
+    others = ("sanitize", "coverage", "macos")  # whose inline functions are not inlined, or whose files nm cannot read
+    folders = [folder for folder in (ROOT / "build").glob("*") if not folder.name.startswith(others)]
     objects = [path for folder in folders for path in folder.rglob("*.o") if path.parent.match("csrc/cpu")]
     if not objects or shutil.which("nm") is None:
         pytest.skip("no compiled kernels under build/, or no nm")

@@ -36,6 +36,7 @@ class PyProgram {
   // Calls `function`, whose kernels are added instead of run.
   void record(const py::function& function) {
     if (current) raise<ValueError>("Program", "a program is being recorded already");
+    Use use(*this);
     current = this;
     struct Reset {
       ~Reset() { current = nullptr; }
@@ -43,7 +44,10 @@ class PyProgram {
     function();
   }
 
-  void call(py::function function) { program_.add(std::make_unique<FunctionNode>(std::move(function))); }
+  void call(py::function function) {
+    Use use(*this);
+    program_.add(std::make_unique<FunctionNode>(std::move(function)));
+  }
 
   py::array run(int64_t count, const OptionalArray& rows, const OptionalArray& rows_to, const std::vector<Slot*>& slots,
                 const OptionalArray& values) {
@@ -77,11 +81,7 @@ class PyProgram {
     int64_t shape[] = {count, outputs_};
     py::array results = empty(call, DType::float64, 2, shape);
     steps.results = static_cast<double*>(results.mutable_data());
-    if (busy_.exchange(true)) raise<ValueError>(call.op, "this program is running already");
-    struct Free {
-      std::atomic<bool>& busy;
-      ~Free() { busy = false; }
-    } free{busy_};
+    Use use(*this);
     int threads = num_threads();
     py::gil_scoped_release release;
     program_.run(steps, threads);
@@ -93,6 +93,20 @@ class PyProgram {
   engine::Program& native() { return program_; }
 
  private:
+  // One at a time: a run has no GIL and reads what `record` and `call` add to; and functions come back to Python.
+  class Use {
+   public:
+    explicit Use(PyProgram& program) : busy_(program.busy_) {
+      if (busy_.exchange(true)) raise<ValueError>("Program", "this program is running or being recorded already");
+    }
+    ~Use() { busy_ = false; }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+   private:
+    std::atomic<bool>& busy_;
+  };
+
   std::vector<View> views(const std::vector<Array>& outputs) {
     Call call = make_call("Program", std::nullopt);
     std::vector<View> views;

@@ -193,6 +193,8 @@ void DeviceProgram::run(const std::vector<std::unique_ptr<Node>>& nodes, const s
   FloatEnvironment environment;
   try {
     for (int64_t step = 0; step < count; ++step) {
+      if (steps.rows_to)
+        std::memcpy(steps.rows_to, steps.rows + step * steps.rows_each, static_cast<size_t>(steps.rows_each) * 8);
       for (size_t i = 0; i < slots; ++i) *steps.slots[i] = steps.values[static_cast<size_t>(step) * slots + i];
       auto job = jobs.begin();
       for (const Stage& stage : stages_) {

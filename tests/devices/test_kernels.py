@@ -1,7 +1,10 @@
 """A kernel runs where its operands lie, and its result is there, with the bits that the CPU gives."""
 
+import ctypes
+
 import numpy as np
 import pytest
+import standin
 from kernels.cases import CASES, Call, Case
 from kernels.comparing import same_bits
 from kernels.sampling import Array
@@ -156,6 +159,21 @@ def test_memory_is_given_back(cuda) -> None:
     assert cuda.standin_in_use() > before
     del x
     assert cuda.standin_in_use() == before
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [(999, "the backend was compiled for version 999 of the interface, and not for 1: install it anew"),
+     (1, "cuda is registered already: there is one device for a process")],
+)  # fmt: skip
+def test_a_backend_of_another_version_or_a_second_one_is_refused(version: int, words: str) -> None:
+    backend = (ctypes.c_int * 256)(version)
+    with pytest.raises(_core.DeviceError, match=rf"^\[register_device\] {words}"):
+        standin.register(ctypes.addressof(backend))
+
+
+def test_a_backend_may_be_registered_again(cuda) -> None:
+    standin.register(standin.backend(cuda))
 
 
 def test_what_is_no_backend_is_refused() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training_runs import TARGETS, Batches, ScratchSGD, Setup, Small, X, classes, fit, values
+from training_runs import LABELS, TARGETS, Batches, ScratchSGD, Setup, Small, X, classes, fit, values
 
 import fastnn as fn
 from fastnn import _core, cli, nn
@@ -50,6 +50,11 @@ class OwnEpoch(Small):
             trainer.optim.step()
 
 
+def sparse_rows() -> Any:
+    """Some of X, which SciPy gathers on the CPU in each step."""
+    return pytest.importorskip("scipy.sparse").csr_array(np.where(X > 0, X, 0))
+
+
 def mlp(**options: Any) -> fn.Model:
     return fn.MLP(3, [7, 5], lr=0.2, **options)
 
@@ -63,6 +68,7 @@ SETUPS: dict[str, Callable[[], Setup]] = {
         fn.MLPRegression(1, 5, lr=0.05), fn.ArrayData(X, TARGETS, batch_size=8, dtype="float64")
     ),
     "uint8": lambda: Setup(mlp(), fn.ArrayData((X * 10).astype(np.uint8), np.arange(72) % 3, batch_size=8)),
+    "sparse rows": lambda: Setup(mlp(), fn.ArrayData(sparse_rows(), LABELS, batch_size=8, val=0.25)),
     "clipped": lambda: Setup(mlp(), classes(), options={"gradient_clip_val": 0.1}),
     "code of one's own": lambda: Setup(Small(), classes(val=0.25)),
     "momentum": lambda: Setup(Small(lambda p: fn.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1)), classes()),
@@ -235,11 +241,13 @@ for use in (lambda: fn.Trainer(1, device="cuda"), lambda: fn.ones(1).cuda(), lam
     except fn.DeviceError as error:
         print(error)
 print(fn.Trainer(1, device="auto").device)
+fn._core.synchronize()  # there is nothing to wait for
+print(fn._core.device_name(), fn._core.device_description())
 fn.show_config()
 """
     lines = output_of(program).splitlines()
     reason = "device = 'cuda' cannot be used: CUDA is not built: this installation has no CUDA kernels; use 'cpu'"
-    assert lines[:4] == [f"[Trainer] {reason}", f"[to] {reason}", f"[to] {reason}", "cpu"]
+    assert lines[:5] == [f"[Trainer] {reason}", f"[to] {reason}", f"[to] {reason}", "cpu", "None None"]
     assert "cuda: not built: this installation has no CUDA kernels" in lines
 
 

@@ -77,6 +77,10 @@ def test_a_product_says_how_it_goes_about_its_shape() -> None:
     assert one_column.endswith(", lanes along m")
     deep = kernels.explain_product(np.zeros((256, 2048), np.float32), np.zeros((2048, 64), np.float32))
     assert deep.startswith("a packed ahead, b packed ahead, ")
+    few = kernels.explain_product(
+        np.zeros((256, 784), np.float32), np.zeros((10, 784), np.float32), transpose_b=True, linear=True
+    )
+    assert few.endswith(", lanes along k")
 
 
 def test_a_product_that_cannot_be_is_not_explained() -> None:

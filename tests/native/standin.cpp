@@ -131,6 +131,7 @@ Table<DeviceKernel> kernels_of_device() {
 #define FASTNN_ON(name) fill<&Table<Kernel>::name>(all.name);
   KERNELS(FASTNN_ON)
 #undef FASTNN_ON
+  all.exp.workspace = nullptr;  // as a kernel may that needs none
   return all;
 }
 

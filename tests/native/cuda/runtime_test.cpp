@@ -79,13 +79,16 @@ void test_memory_is_aligned_owned_and_given_out_again() {
 }
 
 void test_memory_that_is_not_there_is_a_bad_alloc_and_changes_nothing() {
-  std::string text;
-  try {
-    backend().allocate(int64_t{1} << 50);
-  } catch (const std::bad_alloc& error) {
-    text = error.what();
-  }
-  CHECK(text.find("[cuda] could not take") == 0);
+  auto error_of = [](int64_t bytes) -> std::string {
+    try {
+      backend().allocate(bytes);
+    } catch (const std::bad_alloc& error) {
+      return error.what();
+    }
+    return "";
+  };
+  CHECK(error_of(int64_t{1} << 50).find("[cuda] could not take") == 0);
+  for (int64_t bytes : {int64_t{-1}, INT64_MAX}) CHECK(error_of(bytes).find("[cuda] no memory of") == 0);
   std::byte* block = backend().allocate(8);
   CHECK(backend().owns(block));
   backend().release(block);
@@ -99,6 +102,33 @@ void test_copies_run_in_order_with_kernels() {
   backend().copy(&here, there, 8);
   CHECK(here == 42);
   backend().release(reinterpret_cast<std::byte*>(there));
+}
+
+void test_copies_stay_on_the_device() {
+  int64_t here = 7;
+  std::byte *from = backend().allocate(8), *to = backend().allocate(8);
+  backend().copy(from, &here, 8);
+  backend().copy(to, from, 8);
+  backend().copy(&here, to, 8);
+  CHECK(here == 7);
+  for (std::byte* block : {from, to}) backend().release(block);
+}
+
+void test_slices_have_any_number_of_bytes() {
+  constexpr int64_t slices = 3;
+  for (int64_t bytes : {1, 3, 4, 8, 12, 1000}) {
+    std::byte *table = backend().allocate(slices * bytes), *slice = backend().allocate(bytes);
+    int64_t* index = reinterpret_cast<int64_t*>(backend().allocate(8));
+    for (int64_t i = 0; i < slices * bytes; ++i) table[i] = static_cast<std::byte>(7 * i + bytes);
+    *index = 1;
+    backend().copy_slice(slice, table, bytes, index);
+    backend().increment(index);
+    backend().copy_to_slice(table, slice, bytes, index);
+    backend().synchronize();
+    CHECK(std::memcmp(slice, table + bytes, static_cast<size_t>(bytes)) == 0);
+    CHECK(std::memcmp(table + 2 * bytes, table + bytes, static_cast<size_t>(bytes)) == 0);
+    for (std::byte* block : {table, slice, reinterpret_cast<std::byte*>(index)}) backend().release(block);
+  }
 }
 
 // ---- graphs -------------------------------------------------------------------------------------------------------
@@ -156,6 +186,8 @@ int main() {
   test_memory_is_aligned_owned_and_given_out_again();
   test_memory_that_is_not_there_is_a_bad_alloc_and_changes_nothing();
   test_copies_run_in_order_with_kernels();
+  test_copies_stay_on_the_device();
+  test_slices_have_any_number_of_bytes();
   test_a_graph_steps_through_slices();
   test_every_kernel_of_the_contract_is_there();
   return report();
