@@ -63,6 +63,7 @@ SETUPS: dict[str, Callable[[], Setup]] = {
         fn.MLPRegression(1, 5, lr=0.05), fn.ArrayData(X, TARGETS, batch_size=8, dtype="float64")
     ),
     "uint8": lambda: Setup(mlp(), fn.ArrayData((X * 10).astype(np.uint8), np.arange(72) % 3, batch_size=8)),
+    "float16": lambda: Setup(mlp(), fn.ArrayData(X.astype(np.float16), np.arange(72) % 3, batch_size=8)),
     "clipped": lambda: Setup(mlp(), classes(), options={"gradient_clip_val": 0.1}),
     "code of one's own": lambda: Setup(Small(), classes(val=0.25)),
     "momentum": lambda: Setup(Small(lambda p: fn.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1)), classes()),

@@ -226,6 +226,8 @@ def test_foreign_array_is_refused_by_name(case: Case, foreign: str) -> None:
     for name, x in call.arrays.items():
         if x.dtype.itemsize == 1 and foreign in ("byte-swapped", "unaligned"):
             continue  # a byte has no order and no alignment
+        if (case.kernel, name, foreign) == ("gather", "data", "float16"):
+            continue  # the one place for it
         refused(case, call, name, **{name: FOREIGN[foreign](x)})
 
 
