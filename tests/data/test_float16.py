@@ -1,4 +1,4 @@
-"""Data held as float16 are those of the same numbers in float32, to the last bit, in half the memory."""
+"""float16: data held so are those of the same numbers in float32, to the last bit; weights in files."""
 
 from pathlib import Path
 
@@ -82,3 +82,29 @@ def test_a_model_for_each_group_of_rows() -> None:
         return fn.fit_groups(lambda: fn.SoftmaxRegression(3, lr=0.1), X, LABELS, groups, 2, seed=0, progress=False)
 
     np.testing.assert_array_equal(fitted(HALVES).predict(HALVES, groups), fitted(FLOATS).predict(FLOATS, groups))
+
+
+# ---- weights in files -----------------------------------------------------------------------------------------------
+
+
+def test_weights_kept_as_float16_come_back_as_float32(tmp_path: Path) -> None:
+    model = fn.SoftmaxRegression(3, lr=0.1)
+    model.predict(np.ones((1, 500)))
+    model.save(tmp_path / "whole")
+    model.save(tmp_path / "half", dtype="float16")
+    assert (tmp_path / "half").stat().st_size < 0.6 * (tmp_path / "whole").stat().st_size
+    for loaded in (fn.load(tmp_path / "half"), fn.SoftmaxRegression(3, lr=0.1).load(tmp_path / "half")):
+        for ours, weight in zip(loaded.parameters(), model.parameters(), strict=True):
+            assert ours.dtype == np.float32
+            np.testing.assert_array_equal(ours, weight.numpy().astype(np.float16))
+
+
+def test_weights_beyond_float16_are_refused(tmp_path: Path) -> None:
+    model = fn.SoftmaxRegression(3, lr=0.1)
+    model.predict(np.ones((1, 2)))
+    next(model.parameters()).data.fill_(1e5)
+    with pytest.raises(ValueError, match=r"\[save\] net.1.weight has 100000.0, beyond float16's 65504"):
+        model.save(tmp_path / "half", dtype="float16")
+    with pytest.raises(ValueError, match=r"\[save\] dtype = 'bfloat16' must be \"float16\""):
+        model.save(tmp_path / "half", dtype="bfloat16")
+    assert not (tmp_path / "half").exists()
