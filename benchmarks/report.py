@@ -22,6 +22,21 @@ LIMIT_METHOD = (
 )
 
 
+LOOKS = {
+    "fastnn eager": ("fastnn, steps from Python", "#7f7f7f", "x"),
+    "fastnn cuda": ("fastnn, CUDA", "#0072b2", "X"),
+    "numpy": ("NumPy", "#0072b2", "o"),
+    "torch": ("PyTorch", "#d55e00", "s"),
+    "torch.compile": ("torch.compile", "#a63603", "<"),
+    "torch cuda": ("PyTorch, CUDA", "#d55e00", "P"),
+    "torch cuda compiled": ("PyTorch, CUDA, compiled", "#a63603", ">"),
+    "torch cuda graphs": ("PyTorch, CUDA graphs", "#e69f00", "*"),
+    "jax": ("JAX", "#009e73", "D"),
+    "sklearn": ("scikit-learn", "#cc79a7", "^"),
+}
+"""Name, colour (most of Okabe and Ito's) and marker of each contender, the same in every picture."""
+
+
 def save(results: Results, path: Path) -> None:
     """The results as JSON at `path`, beside it the table (.md) and, where there is matplotlib, the picture (.png)."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -168,31 +183,37 @@ def draw(results: Results, path: Path) -> None:
     from matplotlib import pyplot as plt
     from matplotlib.ticker import LogLocator, StrMethodFormatter
 
-    base, rows = results["base"], rows_of(results)
-    ratios = [_peer_ratios(row, base) for row in rows]
-    peers = list(dict.fromkeys(name for found in ratios for name in found))
-    figure, axes = plt.subplots(figsize=(10, 1.6 + 0.4 * len(rows)), layout="constrained")
+    base = results["base"]
+    found = [(row.name.replace("^T", "ᵀ"), _peer_ratios(row, base)) for row in rows_of(results)]
+    shown = [(name, ratios) for name, ratios in found if ratios]
+    peers = [name for name in LOOKS if any(name in ratios for _, ratios in shown)]
+    figure, axes = plt.subplots(figsize=(10, 1.5 + 0.42 * len(shown)), layout="constrained")
     for place, peer in enumerate(peers):
-        offset = (place - (len(peers) - 1) / 2) * 0.14
-        shown = [(i + offset, found[peer]) for i, found in enumerate(ratios) if peer in found]
+        offset = (place - (len(peers) - 1) / 2) * 0.16
+        spreads = [(i + offset, ratios[peer]) for i, (_, ratios) in enumerate(shown) if peer in ratios]
+        label, colour, marker = LOOKS[peer]
         axes.errorbar(
-            [spread.median for _, spread in shown],
-            [y for y, _ in shown],
-            xerr=[[s.median - s.low for _, s in shown], [s.high - s.median for _, s in shown]],
-            fmt="o", markersize=4, elinewidth=1.5, label=peer,
+            [spread.median for _, spread in spreads],
+            [y for y, _ in spreads],
+            xerr=[[s.median - s.low for _, s in spreads], [s.high - s.median for _, s in spreads]],
+            fmt=marker, markersize=6, elinewidth=1.5, color=colour, label=label,
         )  # fmt: skip
-    axes.axvline(1, color="black", linewidth=1)
+    for i in range(0, len(shown), 2):  # what belongs to a task lies in its band
+        axes.axhspan(i - 0.5, i + 0.5, color="black", alpha=0.05, linewidth=0)
+    axes.axvline(1, color="black", linewidth=1.5)
+    axes.annotate(f"{base} = 1", (1, 1), (4, 3), ("data", "axes fraction"), "offset points", fontsize="small")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter("")
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
-    axes.invert_yaxis()
+    axes.set_yticks(range(len(shown)), [name for name, _ in shown])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(max(len(shown), 1) - 0.5, -0.5)
     axes.grid(axis="x", which="both", alpha=0.25)
-    axes.set_xlabel(f"time of the contender / time of {base}")
-    axes.set_title(results["title"], loc="left")
+    axes.set_xlabel(f"how many times as long as {base} (to the right: {base} takes less)")
+    figure.suptitle(results["title"], x=0.01, ha="left", fontweight="bold")
     if peers:
-        figure.legend(loc="outside right upper")
+        figure.legend(loc="outside upper right", ncols=len(peers), frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

@@ -39,6 +39,8 @@ toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"fastnn {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 
 def setup(app: Sphinx) -> None:

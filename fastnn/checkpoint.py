@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import functional as F
-from .dispatch import Array
+from .dispatch import Array, read_only
 from .tensor import Tensor
 
 if sys.platform != "win32":
@@ -125,9 +125,9 @@ def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) 
 def read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
     """Arrays and metadata of a safetensors file; the metadata is None for a file that fastnn did not write.
 
-    Takes a small multiple of the file's size in memory; the arrays are read-only. Raises OSError when the file cannot
-    be read, ValueError when it is no whole safetensors file, holds numbers of a type that Tensors lack, or does not
-    match its checksum.
+    Takes a small multiple of the file's size in memory; the arrays are read-only, and float16 has become float32.
+    Raises OSError when the file cannot be read, ValueError when it is no whole safetensors file, holds numbers of a
+    type that Tensors lack, or does not match its checksum.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -143,14 +143,16 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
     except (SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(f"[load] {name} is not a whole safetensors file of NumPy's types: {error}") from error
     for key, array in arrays.items():
-        if array.dtype.kind not in "biu" and array.dtype not in (np.float32, np.float64):
+        if array.dtype.kind not in "biu" and array.dtype not in (np.float16, np.float32, np.float64):
             raise ValueError(
-                f"[load] {name} has {key} in {array.dtype}: float32, float64, integers and bool can be used"
+                f"[load] {name} has {key} in {array.dtype}: floating point up to float64, integers and bool can be used"
             )
     # Without an entry of this name, the only one there is may be ours, with its name damaged.
     key = "fastnn" if "fastnn" in header else next(iter(header), "")
     checksum, _, text = header.get(key, "").partition(" ")
     is_whole = len(checksum) == 64 and checksum == digest(arrays, text)
+    halves = [each for each, array in arrays.items() if array.dtype == np.float16]
+    arrays |= {each: read_only(arrays[each].astype(np.float32)) for each in halves}
     if key != "fastnn" and not is_whole:
         return arrays, None
     if key != "fastnn" or not is_whole:
@@ -162,6 +164,21 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any] | None]:
     if not isinstance(metadata, dict):
         raise ValueError(f"[load] {name} has metadata that is no JSON object: {str(metadata)[:60]}")
     return arrays, metadata
+
+
+def rounded(arrays: Mapping[str, Array], dtype: str) -> dict[str, Array]:
+    """`arrays` with floating-point numbers rounded to `dtype`, "float16"; ValueError for finite ones beyond it."""
+    if dtype != "float16":
+        raise ValueError(f'[save] dtype = {dtype!r} must be "float16", or None for weights as they are')
+    result = dict(arrays)
+    for name, array in arrays.items():
+        if array.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                result[name] = half = array.astype(np.float16)
+            beyond = array[np.isinf(half) & np.isfinite(array)]
+            if beyond.size:
+                raise ValueError(f"[save] {name} has {beyond.flat[0]}, beyond float16's 65504: leave dtype out")
+    return result
 
 
 def pack(state_dict: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Any]]:

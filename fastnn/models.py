@@ -230,13 +230,15 @@ class Model(nn.Module):
         }
         return arrays, metadata
 
-    def save(self, path: checkpoint.Path) -> None:
+    def save(self, path: checkpoint.Path, dtype: str | None = None) -> None:
         """Write the weights, and what `fastnn.load` needs, to a safetensors file; it appears whole or not at all.
 
-        Of the constructor's arguments it holds numbers, text, lists, short arrays, and the schedules of `fastnn.optim`.
-        Raises OSError when the file cannot be written, ValueError for a lazy layer that has no weights yet.
+        `dtype` "float16" rounds the weights to half the bytes; loaded, they are float32. Of the constructor's arguments
+        the file holds numbers, text, lists, short arrays, and the schedules of `fastnn.optim`. Raises OSError when it
+        cannot be written, ValueError for a lazy layer that has no weights yet, and for weights beyond float16.
         """
-        checkpoint.write(path, *self.describe())
+        arrays, metadata = self.describe()
+        checkpoint.write(path, arrays if dtype is None else checkpoint.rounded(arrays, dtype), metadata)
 
     def load(self, path: checkpoint.Path) -> Self:
         """Take over the weights in a safetensors file, also one of another library with the same names.

@@ -141,7 +141,9 @@ def test_a_regression_has_the_bits_of_the_python_api(
     assert f"r2 {model.evaluate(data.X[rows], data.y[rows])['r2']:.4g}\n" in printed
 
 
-def test_every_kind_of_file_gives_the_same_model(tmp_path: Path) -> None:
+def test_every_kind_of_file_gives_the_same_model_and_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     polars = pytest.importorskip("polars")
     columns = {"length": LENGTH, "width": WIDTH, "species": SPECIES}
     np.savez("flowers.npz", **columns)
@@ -151,6 +153,17 @@ def test_every_kind_of_file_gives_the_same_model(tmp_path: Path) -> None:
         assert run(f"train flowers.{suffix} --target species --seed 1 --epochs 2 --model softmax --out {suffix}") == 0
         models.append((tmp_path / suffix / "model.safetensors").read_bytes())
     assert models[0] == models[1] == models[2]
+    for command in (
+        "predict csv/model.safetensors",
+        "predict csv/model.safetensors --proba",
+        "evaluate csv/model.safetensors",
+    ):
+        capsys.readouterr()
+        answers = [
+            (run(f"{command} flowers.{suffix}"), capsys.readouterr().out) for suffix in ("csv", "npz", "parquet")
+        ]
+        assert answers[0] == answers[1] == answers[2]
+        assert answers[0][0] == 0
 
 
 def test_a_matrix_in_an_npz_is_its_columns(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from fastnn import functional as F
 from fastnn import nn, num_threads, optim, random, set_num_threads
 from fastnn.autograd import Function
 from fastnn.data import ArrayDataset, Column
+from fastnn.dispatch import wrap
 from fastnn.record import Engine, Memory, Operand, Plan, Role, Step, log, record
 from fastnn.record.layout import ALIGNMENT, lay_out, lifetimes, place
 
@@ -278,14 +279,14 @@ def test_a_batch_that_does_not_fit_is_refused():
 
 
 @pytest.mark.parametrize("where", ["memory", "a file"])
-@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
 def test_data_are_gathered_from_where_they_are(tmp_path, where, dtype):
     rng = np.random.default_rng(7)
     X = (rng.random((64, 1, 3, 2)) * 255).astype(dtype)
     if where == "a file":
         np.save(tmp_path / "X.npy", X)
         X = np.load(tmp_path / "X.npy", mmap_mode="r")
-    dataset = ArrayDataset(Column(F.tensor(X), divisor=255.0, dtype="float32"), rng.integers(0, 3, 64))
+    dataset = ArrayDataset(Column(wrap(X), divisor=255.0, dtype="float32"), rng.integers(0, 3, 64))
     rows = rng.permutation(64)
     batches = gathered(dataset, rows)
     state, losses, plan = recorded(fused_softmax_regression, batches)

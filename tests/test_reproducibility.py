@@ -69,7 +69,7 @@ def test_dtypes_of_labels(dtype: str) -> None:
     assert trained(fn.ArrayData(published.X, published.y.astype(dtype), batch_size=published.batch_size)) == RUN.sha256
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "bool", "int64", "float64"])
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "int64", "float16", "float64"])
 def test_bytes_are_what_they_are_as_floats(dtype: str) -> None:
     """Of images without greys: a hash of their own, and one."""
     _, published = RUN.make()

@@ -6,7 +6,8 @@
 
 namespace fastnn {
 
-enum class DType : uint8_t { float32, float64, int64, int32, uint8, boolean };
+// float16 is data at rest: gather makes float32 or float64 of it, copies move it, and nothing else takes it.
+enum class DType : uint8_t { float32, float64, int64, int32, uint8, boolean, float16 };
 
 inline constexpr int max_rank = 8;
 
@@ -18,10 +19,12 @@ constexpr int64_t item_size(DType dtype) {
     case DType::int64: return 8;
     case DType::uint8:
     case DType::boolean: return 1;
+    case DType::float16: return 2;
   }
   return 0;
 }
 
+// Whether there is arithmetic of it, with a fraction.
 constexpr bool is_floating(DType dtype) { return dtype == DType::float32 || dtype == DType::float64; }
 
 constexpr const char* name_of(DType dtype) {
@@ -32,6 +35,7 @@ constexpr const char* name_of(DType dtype) {
     case DType::int32: return "int32";
     case DType::uint8: return "uint8";
     case DType::boolean: return "bool";
+    case DType::float16: return "float16";
   }
   return "?";
 }

@@ -5,6 +5,8 @@
 namespace fastnn::bindings {
 namespace {
 
+constexpr int npy_half = 23;  // NPY_HALF, which pybind11 does not name
+
 // Kind and size of NumPy's type numbers, which name C types.
 struct Scalar {
   char kind;  // 'b', 'i', 'u', 'f', or 0 for what is not supported
@@ -25,6 +27,7 @@ Scalar scalar_of(int type_number) {
     case npy_api::NPY_ULONG_: return {'u', sizeof(long)};
     case npy_api::NPY_LONGLONG_: return {'i', 8};
     case npy_api::NPY_ULONGLONG_: return {'u', 8};
+    case npy_half: return {'f', 2};
     case npy_api::NPY_FLOAT_: return {'f', 4};
     case npy_api::NPY_DOUBLE_: return {'f', 8};
     default: return {0, 0};
@@ -41,7 +44,7 @@ std::optional<DType> dtype_of(Scalar scalar) {
       if (scalar.size == 8) return DType::int64;
       if (scalar.size == 4) return DType::int32;
       break;
-    case 'f': return scalar.size == 4 ? DType::float32 : DType::float64;
+    case 'f': return scalar.size == 2 ? DType::float16 : scalar.size == 4 ? DType::float32 : DType::float64;
   }
   return std::nullopt;
 }
@@ -66,9 +69,9 @@ py::array require_array(const Call& call, const char* name, const Array& array) 
 // Steps of an aligned array are whole elements, those of a field of records too.
 static_assert(alignof(double) == sizeof(double) && alignof(int64_t) == sizeof(int64_t));
 
-View view_of(const Call& call, const char* name, const py::array& array) {
+View view_of(const Call& call, const char* name, const py::array& array, bool at_rest) {
   std::optional<DType> dtype = dtype_of(scalar_of(array.dtype().num()));
-  if (!dtype)
+  if (!dtype || (dtype == DType::float16 && !at_rest))
     raise<TypeError>(call.op, name, " has dtype ", std::string(py::str(array.dtype())),
                      "; supported are float32, float64, int64, int32, uint8 and bool");
   View view{static_cast<std::byte*>(const_cast<void*>(array.data())), *dtype, static_cast<int>(array.ndim()), {}, {}};
@@ -86,8 +89,9 @@ void require_writable(const Call& call, const char* name, const py::array& array
 
 const py::dtype& numpy_dtype(DType dtype) {
   struct Dtypes {
-    py::dtype each[6] = {py::dtype::of<float>(),   py::dtype::of<double>(),  py::dtype::of<int64_t>(),
-                         py::dtype::of<int32_t>(), py::dtype::of<uint8_t>(), py::dtype::of<bool>()};
+    py::dtype each[7] = {py::dtype::of<float>(),   py::dtype::of<double>(),  py::dtype::of<int64_t>(),
+                         py::dtype::of<int32_t>(), py::dtype::of<uint8_t>(), py::dtype::of<bool>(),
+                         py::dtype(npy_half)};
   };
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<Dtypes> storage;
   return storage.call_once_and_store_result([] { return Dtypes(); }).get_stored().each[static_cast<int>(dtype)];
@@ -127,20 +131,20 @@ void place(PlacedCall& call, const char* name, const Array& array) {
                       ": move it with .to('", backend->name, "')");
 }
 
-Argument anywhere(const Call& call, const char* name, const Array& array) {
-  return {view_of(call, name, require_array(call, name, array)), name};
+Argument anywhere(const Call& call, const char* name, const Array& array, bool at_rest) {
+  return {view_of(call, name, require_array(call, name, array), at_rest), name};
 }
 
-Argument argument(PlacedCall& call, const char* name, const Array& array) {
+Argument argument(PlacedCall& call, const char* name, const Array& array, bool at_rest) {
   place(call, name, array);
-  return anywhere(call, name, array);
+  return anywhere(call, name, array, at_rest);
 }
 
 Argument writable(PlacedCall& call, const char* name, const Array& array) {
   place(call, name, array);
   py::array checked = require_array(call, name, array);
   require_writable(call, name, checked);
-  return {view_of(call, name, checked), name};
+  return {view_of(call, name, checked, false), name};
 }
 
 bool holds_integers(const Array& array) {
@@ -188,7 +192,7 @@ DType dtype_of(const Call& call, const py::object& name) {
   } catch (const py::error_already_set&) {
     // Not a dtype at all; said below.
   }
-  if (!dtype)
+  if (!dtype || dtype == DType::float16)
     raise<TypeError>(call.op, "dtype = ", shown(name),
                      " is not supported; supported are float32, float64, int64, int32, uint8 and bool");
   return *dtype;
@@ -242,7 +246,7 @@ View Result::place(const Call& call, DType dtype, int rank, const int64_t* shape
     if (call.program) keep_for_recording(object_);
   }
   py::array array = given ? require_array(call, "out", {object_}) : py::reinterpret_borrow<py::array>(object_);
-  View view = view_of(call, "out", array);
+  View view = view_of(call, "out", array, dtype == DType::float16);
   if (!given) return view;
   if (view.dtype != dtype)
     raise<TypeError>(call.op, "out is ", name_of(view.dtype), " but the result is ", name_of(dtype));

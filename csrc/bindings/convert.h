@@ -85,11 +85,12 @@ void place(PlacedCall& call, const char* name, const Array& array);
 engine::Program* recording();
 void keep_for_recording(const py::object& array);
 
-Argument argument(PlacedCall& call, const char* name, const Array& array);
+// Data `at_rest`, which no kernel but gather reads, may be float16.
+Argument argument(PlacedCall& call, const char* name, const Array& array, bool at_rest = false);
 // The same for an array that is written.
 Argument writable(PlacedCall& call, const char* name, const Array& array);
 // The same for one that may lie anywhere.
-Argument anywhere(const Call& call, const char* name, const Array& array);
+Argument anywhere(const Call& call, const char* name, const Array& array, bool at_rest = false);
 Integers integers(const Call& call, const char* name, const Array& array);
 bool holds_integers(const Array& array);
 std::optional<Argument> optional_argument(PlacedCall& call, const char* name, const OptionalArray& array);

@@ -53,7 +53,7 @@ void bind_device(py::module_& m) {
       "prefetch",
       [](const Array& x) {
         Call call = make_call("prefetch", std::nullopt);
-        View view = anywhere(call, "x", x).view;
+        View view = anywhere(call, "x", x, true).view;
         if (is_on_device(view.data)) device()->prefetch(view.data, count_of(view) * item_size(view.dtype));
       },
       py::arg("x"), "Moves an array of the device there, ahead of its use.");
@@ -63,7 +63,7 @@ void bind_device(py::module_& m) {
         PlacedCall call = make_call("transfer", std::nullopt);
         Result result(call, out);
         call.device = device_of(call, device);
-        eager::transfer(call, anywhere(call, "x", x), result);
+        eager::transfer(call, anywhere(call, "x", x, true), result);
         return result.take();
       },
       py::arg("x"), py::kw_only(), py::arg("device"), py::arg("out") = py::none(),

@@ -193,7 +193,8 @@ void bind_indexing(py::module_& m) {
         Result result(call, out);
         std::optional<DType> to;
         if (!dtype.is_none()) to = dtype_of(call, dtype);
-        eager::gather(call, argument(call, "data", data), integers(call, "indices", indices), divisor, to, result);
+        eager::gather(call, argument(call, "data", data, true), integers(call, "indices", indices), divisor, to,
+                      result);
         return result.take();
       },
       py::arg("data"), py::arg("indices"), py::kw_only(), py::arg("divisor") = 1.0, py::arg("dtype") = py::none(),

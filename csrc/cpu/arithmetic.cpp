@@ -107,6 +107,7 @@ FASTNN_INLINE Chunk with_type(DType dtype, Visit visit) {
     case DType::int32: return visit(int32_t{});
     case DType::uint8:
     case DType::boolean: return visit(uint8_t{});
+    case DType::float16: break;
   }
   return nullptr;
 }
@@ -195,6 +196,7 @@ struct Cast {
     if (from == to) {
       switch (item_size(to)) {
         case 1: return copy_chunk<1>;
+        case 2: return copy_chunk<2>;
         case 4: return copy_chunk<4>;
         default: return copy_chunk<8>;
       }

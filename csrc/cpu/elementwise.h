@@ -140,11 +140,13 @@ struct Operand {
   }
   void gather(const std::byte* from, int64_t rows, int64_t columns) const {
     if (size == 1) gather_as<uint8_t>(from, rows, columns);
+    else if (size == 2) gather_as<uint16_t>(from, rows, columns);
     else if (size == 4) gather_as<uint32_t>(from, rows, columns);
     else gather_as<uint64_t>(from, rows, columns);
   }
   void scatter(std::byte* to, int64_t rows, int64_t columns) const {
     if (size == 1) scatter_as<uint8_t>(to, rows, columns);
+    else if (size == 2) scatter_as<uint16_t>(to, rows, columns);
     else if (size == 4) scatter_as<uint32_t>(to, rows, columns);
     else scatter_as<uint64_t>(to, rows, columns);
   }

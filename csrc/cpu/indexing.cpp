@@ -7,8 +7,9 @@
 // one_hot        out[i][c] = 1 where c is labels[i], else 0
 //
 // Why it is fast. Shuffled rows miss every cache, so gather prefetches whole rows some 4 KiB ahead of the copy. Bytes
-// become floats a vector at a time, with two multiplications in place of a division (see Reciprocal). scatter_add is
-// divided by columns: each strip meets its additions in order, however many threads there are.
+// and float16 become floats a vector at a time, bytes with two multiplications in place of a division (see Reciprocal).
+// scatter_add is divided by columns: each strip meets its additions in order, however many threads there are.
+#include "cpu/half.h"
 #include "cpu/vec.h"
 #include "kernels/kernels.h"
 
@@ -48,6 +49,46 @@ FASTNN_INLINE Vec<T> load_bytes(const uint8_t* from) {
   return __builtin_convertvector(bytes, Vec<T>);
 #endif
 }
+
+// As many elements as a vector of T has lanes.
+template <class Element, class T>
+struct LanesOf {
+  typedef Element type __attribute__((vector_size(sizeof(Element) * lanes<T>)));
+};
+
+// T of lanes<T> numbers of float16. The instructions are those of float_of_half.
+template <class T>
+FASTNN_INLINE Vec<T> load_halves(const Half* from) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    return (Vec<T>)_mm512_maskz_cvtph_ps(0xFFFF, halves);
+  } else {
+    __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return (Vec<T>)_mm512_maskz_cvtps_pd(0xFF, _mm256_cvtph_ps(halves));
+  }
+#elif defined(__AVX2__) && defined(__F16C__)
+  if constexpr (sizeof(T) == 4) {
+    __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return (Vec<T>)_mm256_cvtph_ps(halves);
+  } else {
+    __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    return (Vec<T>)_mm256_cvtps_pd(_mm_cvtph_ps(halves));
+  }
+#else
+  using Bits = typename LanesOf<uint32_t, T>::type;
+  using Floats = typename LanesOf<float, T>::type;
+  typename LanesOf<uint16_t, T>::type halves;
+  __builtin_memcpy(&halves, from, sizeof halves);
+  const Bits bits = __builtin_convertvector(halves, Bits);
+  return __builtin_convertvector((float_of_half<Floats, Bits>(bits)), Vec<T>);
+#endif
+}
+
+template <class T>
+struct Unchanged {
+  FASTNN_INLINE Vec<T> operator()(Vec<T> x) const { return x; }
+};
 
 template <class T>
 struct Division {
@@ -103,6 +144,16 @@ template <class T>
 FASTNN_INLINE Vec<T> load_as(const uint8_t* from) {
   return load_bytes<T>(from);
 }
+template <class T>
+FASTNN_INLINE Vec<T> load_as(const Half* from) {
+  return load_halves<T>(from);
+}
+
+template <class T, class From>
+FASTNN_INLINE T number_as(From x) {
+  if constexpr (__is_same(From, Half)) return static_cast<T>(float_of_half<float, uint32_t>(x.bits));
+  else return static_cast<T>(x);
+}
 
 template <class T, class From, class Quotient>
 void gather_divided(const Gather& g, int64_t begin, int64_t end, Quotient quotient) {
@@ -116,7 +167,7 @@ void gather_divided(const Gather& g, int64_t begin, int64_t end, Quotient quotie
       c = width - lanes<T>;
       store(to + c, quotient(load_as<T>(from + c)));
     } else {
-      for (; c < width; ++c) to[c] = static_cast<T>(from[c]) / divisor;
+      for (; c < width; ++c) to[c] = number_as<T>(from[c]) / divisor;
     }
   });
 }
@@ -126,7 +177,9 @@ void gather_as(const Gather& g, int64_t begin, int64_t end) {
   const T divisor = static_cast<T>(g.divisor);
   const Division<T> division{splat(divisor)};
   const Reciprocal<T> reciprocal(divisor);
-  if (g.data_dtype != DType::uint8) gather_divided<T, T>(g, begin, end, division);
+  if (g.data_dtype == DType::float16 && g.divisor == 1) gather_divided<T, Half>(g, begin, end, Unchanged<T>{});
+  else if (g.data_dtype == DType::float16) gather_divided<T, Half>(g, begin, end, division);
+  else if (g.data_dtype != DType::uint8) gather_divided<T, T>(g, begin, end, division);
   else if ((end - begin) * g.width >= gather_block && reciprocal.equals(division))
     gather_divided<T, uint8_t>(g, begin, end, reciprocal);
   else gather_divided<T, uint8_t>(g, begin, end, division);

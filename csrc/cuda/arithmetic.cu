@@ -114,6 +114,7 @@ void with_type(DType dtype, Visit visit) {
     case DType::int32: return visit(int32_t{});
     case DType::uint8:
     case DType::boolean: return visit(uint8_t{});
+    case DType::float16: break;
   }
 }
 
@@ -187,6 +188,7 @@ void cast(const Elementwise& e, std::byte*) {
   if (from == to) {
     switch (item_size(to)) {
       case 1: return run<Cast<uint8_t, uint8_t, false>>(e);
+      case 2: return run<Cast<uint16_t, uint16_t, false>>(e);
       case 4: return run<Cast<uint32_t, uint32_t, false>>(e);
       default: return run<Cast<uint64_t, uint64_t, false>>(e);
     }

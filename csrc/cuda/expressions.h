@@ -5,6 +5,7 @@
 
 // They are written over the lane.
 #include "cpu/activation.h"
+#include "cpu/half.h"
 #include "cpu/inverse_normal.h"
 #include "cpu/math.h"
 #include "cpu/rules.h"

@@ -3,7 +3,7 @@
 // Why it is fast. Threads run along rows, so that a row that was picked is read in whole lines. Sums by index belong to
 // whoever owns the row they go to: half of the work is to look through the indices, 32 at a time, but every addition
 // meets its element in order, without atomics and without a launch that fills zeros.
-#include "cuda/lane.h"
+#include "cuda/expressions.h"
 #include "cuda/launch.h"
 
 namespace fastnn::cuda {
@@ -26,7 +26,9 @@ gather_rows(const From* data, int64_t stride, const int64_t* indices, To* out, i
             To divisor) {
   each_element(count, width, [=](int64_t row, int64_t column) {
     const From x = data[indices[row] * stride + column];
-    if constexpr (divides) out[row * width + column] = static_cast<To>(x) / divisor;
+    if constexpr (__is_same(From, Half))
+      out[row * width + column] = static_cast<To>(float_of_half<float, uint32_t>(x.bits)) / divisor;
+    else if constexpr (divides) out[row * width + column] = static_cast<To>(x) / divisor;
     else out[row * width + column] = x;
   });
 }
@@ -57,6 +59,9 @@ void gather_divided(const Gather& g) {
   To* out = static_cast<To*>(g.out);
   const To divisor = static_cast<To>(g.divisor);
   const Geometry rows = geometry_of_rows(g.count, g.width);
+  if (g.data_dtype == DType::float16)
+    return launch(gather_rows<Half, To, true>, rows, static_cast<const Half*>(g.data), g.stride, g.indices, out,
+                  g.count, g.width, divisor);
   if (g.data_dtype != DType::uint8)
     return launch(gather_rows<To, To, true>, rows, static_cast<const To*>(g.data), g.stride, g.indices, out, g.count,
                   g.width, divisor);

@@ -1,5 +1,5 @@
-// The vector type of csrc/cpu with one lane, which is a thread's. So cpu/math.h, cpu/activation.h, cpu/update.h and
-// cpu/inverse_normal.h are one source for the CPU and the device, and each of their expressions rounds the same way.
+// The vector type of csrc/cpu with one lane, which is a thread's. So the headers of cpu that cuda/expressions.h
+// names are one source for the CPU and the device, and each of their expressions rounds the same way.
 //
 // What cpu/vec.h says of each function holds here. Compiled with -fmad=false: a multiply-add is fused where it is
 // written, and nowhere else.

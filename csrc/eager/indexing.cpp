@@ -35,10 +35,11 @@ void gather(const Call& call, Argument data, const Integers& indices, double div
   require_rows_axis(call, data);
   DType from = data.view.dtype;
   bool divided = divisor != 1;
-  DType to = dtype ? *dtype : from == DType::uint8 && divided ? DType::float32 : from;
-  if (to != from && !(from == DType::uint8 && is_floating(to)))
+  bool is_byte = from == DType::uint8, is_half = from == DType::float16;
+  DType to = dtype ? *dtype : (is_byte && divided) || is_half ? DType::float32 : from;
+  if (to != from && !((is_byte || is_half) && is_floating(to)))
     raise<TypeError>(call.op, "data is ", name_of(from), "; it cannot be gathered as ", name_of(to),
-                     " (only uint8 becomes float32 or float64)");
+                     " (only uint8 and float16 become float32 or float64)");
   if (divided && !is_floating(to))
     raise<TypeError>(call.op, "divisor = ", divisor, " needs a floating-point result, not ", name_of(to));
   require_finite(call, "divisor", divisor, to);

@@ -26,8 +26,8 @@ class ArrayData(DataModule):
     `seed` (None: 0), and with `stratify` by the same share of each class. `shuffle` mixes the training rows every
     epoch, by `seed` (None: the trainer's).
 
-    Contiguous float32, uint8 and memory-mapped `X` is read where it lies, everything else is copied once. `X` and `y`
-    keep what was given, `train` and `val` are the data sets of examples.
+    Contiguous float32, float16, uint8 and memory-mapped `X` is read where it lies, everything else is copied once. `X`
+    and `y` keep what was given, `train` and `val` are the data sets of examples.
 
     Raises TypeError for arrays that hold no numbers, and ValueError for lengths that differ, empty arrays, labels below
     0, targets that are no finite numbers of `dtype`, and a `val` that leaves either side empty.
@@ -115,12 +115,12 @@ def _columns(X: Any, y: Array, dtype: str, names: tuple[str, str]) -> tuple[Colu
     if is_sparse(X):
         return SparseColumn(X, dtype), targets
     stays = X.flags.c_contiguous and X.flags.aligned and X.dtype.isnative and X.dtype in _READ_IN_PLACE
-    if not (stays and (X.dtype in (np.uint8, dtype) or _is_mapped(X))):
+    if not (stays and (X.dtype in (np.uint8, np.float16, dtype) or _is_mapped(X))):
         X = _laid_out(X, dtype)
     return Column(wrap(X), dtype=dtype), targets
 
 
-_READ_IN_PLACE = tuple(map(np.dtype, ("float32", "float64", "int64", "int32", "uint8", "bool")))
+_READ_IN_PLACE = tuple(map(np.dtype, ("float16", "float32", "float64", "int64", "int32", "uint8", "bool")))
 
 
 def _is_mapped(array: Array | None) -> bool:

@@ -23,8 +23,8 @@ Batch = Sequence[Any]
 class Column:
     """One array of a data set, and how its rows become part of a batch: gathered, divided, as `dtype`.
 
-    `data` is a Tensor (n, ...). A batch has its dtype where `dtype` is None, but uint8 with a `divisor` becomes
-    float32. uint8 is converted while it is gathered, any other dtype afterwards.
+    `data` is a Tensor (n, ...), here alone float16 too. A batch has its dtype where `dtype` is None, but float16, and
+    uint8 with a `divisor`, become float32. These two are converted while they are gathered, any other dtype afterwards.
     """
 
     __slots__ = ("cast", "data", "gather")
@@ -33,7 +33,7 @@ class Column:
         self.data = data
         self.gather: dict[str, Any] = {} if divisor == 1 else {"divisor": divisor}
         self.cast: dict[str, Any] = {} if dtype is None or data._array.dtype == dtype else {"dtype": dtype}
-        if self.cast and data._array.dtype == np.uint8:
+        if self.cast and data._array.dtype in (np.uint8, np.float16):
             self.gather |= self.cast
             self.cast = {}
 
@@ -81,9 +81,9 @@ class Column:
 class ArrayDataset:
     """Arrays of equal length as a data set of examples; `rows` (int64) says which of them belong to it, None: all.
 
-    `columns` are Tensors, NumPy arrays, matrices of scipy.sparse, whose rows become dense in a batch, or Columns; what
-    is not contiguous is copied once. An example, ``dataset[i]``, is a tuple with a Tensor for each. Raises ValueError
-    for no array, arrays without rows, or arrays of different lengths.
+    `columns` are Tensors, NumPy arrays (float16 too), matrices of scipy.sparse, whose rows become dense in a batch, or
+    Columns; what is not contiguous is copied once. An example, ``dataset[i]``, is a tuple with a Tensor for each.
+    Raises ValueError for no array, arrays without rows, or arrays of different lengths.
 
     >>> dataset = ArrayDataset(np.arange(6.0).reshape(3, 2), np.array([0, 1, 1]))
     >>> len(dataset)
@@ -267,6 +267,8 @@ def _tensor(column: Tensor | Array) -> Tensor:
     """`column` as a contiguous Tensor: from any other, kernels would copy the whole for every batch."""
     if isinstance(column, Tensor):
         return column.detach() if column._array.flags.c_contiguous else F.clone(column.detach())
+    if isinstance(column, np.ndarray) and column.dtype == np.float16:
+        return wrap(np.require(column, None, ["C", "A"]))  # type: ignore[no-any-return]
     if isinstance(column, np.ndarray):
         return wrap(np.asarray(as_array(column, operation="DataLoader"), order="C"))  # type: ignore[no-any-return]
     raise TypeError(f"[DataLoader] dataset has a {type(column).__name__}: give Tensors or NumPy arrays")

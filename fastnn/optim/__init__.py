@@ -16,6 +16,7 @@ from fastnn.schedules import (
 
 from .first_order import SGD, Adam, AdamW, Optimizer
 from .lbfgs import LBFGS
+from .shampoo import Shampoo
 
 __all__ = [
     "LBFGS",
@@ -28,6 +29,7 @@ __all__ = [
     "MultiFactorScheduler",
     "Optimizer",
     "Schedule",
+    "Shampoo",
     "SquareRootScheduler",
     "clip_grad_norm_",
 ]

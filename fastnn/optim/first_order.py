@@ -155,6 +155,10 @@ class Optimizer:
     def _update(self, member: _Member) -> None:
         raise NotImplementedError
 
+    def _shape_of(self, key: str, param: Tensor) -> tuple[int, ...]:
+        """The shape of what is kept of `param` as `key`."""
+        return param.shape
+
     def state_dict(self) -> dict[str, Any]:
         """Settings and state: "num_updates", "param_groups" (without schedules) and "state" by parameter number."""
         numbers = iter(range(len(self._members)))
@@ -178,10 +182,11 @@ class Optimizer:
         for i, values in state_dict["state"].items():
             param = self._members[int(i)].param
             for key, value in values.items():
-                if isinstance(value, Tensor) and (value.shape, value.dtype) != (param.shape, param.dtype):
+                shape = self._shape_of(key, param)
+                if isinstance(value, Tensor) and (value.shape, value.dtype) != (shape, param.dtype):
                     raise ValueError(
                         f"[{name}] {key} of parameter {i} is {value.dtype} {tuple(value.shape)}, "
-                        f"the parameter {param.dtype} {tuple(param.shape)}"
+                        f"not {param.dtype} {tuple(shape)}"
                     )
                 states[int(i)][key] = F.tensor(value, device=param.device) if isinstance(value, Tensor) else value
         for group, saved in zip(self.param_groups, groups, strict=True):

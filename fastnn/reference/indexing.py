@@ -19,13 +19,15 @@ def gather(
 ) -> Array:
     """Rows of `data`: ``data[indices] / divisor``.
 
-    `dtype` None keeps that of `data`, but uint8 with a divisor becomes float32. Only uint8 changes dtype.
+    `dtype` None keeps that of `data`, but float16, and uint8 with a divisor, become float32. Only these two change
+    dtype: each number becomes itself, and NaN becomes quiet and keeps its payload.
 
     >>> gather(np.array([[0, 255], [51, 102]], np.uint8), np.array([1]), divisor=255.0)
     array([[0.2, 0.4]], dtype=float32)
     """
     if dtype is None:
-        dtype = "float32" if data.dtype == np.uint8 and divisor != 1 else str(data.dtype)
+        converts = data.dtype == np.float16 or (data.dtype == np.uint8 and divisor != 1)
+        dtype = "float32" if converts else str(data.dtype)
     rows = data[indices].astype(np.dtype(dtype))
     return give(rows if divisor == 1 else rows / rows.dtype.type(divisor), out)
 

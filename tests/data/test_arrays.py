@@ -31,7 +31,7 @@ def test_features_become_float32(dtype: str) -> None:
     np.testing.assert_array_equal(np.sort(batch, 0), np.sort(given, 0))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8"])
 def test_features_become_float64_where_asked(dtype: str) -> None:
     data = ArrayData(X.astype(dtype), TARGETS, dtype="float64")
     features, targets = whole(data.train_dataloader())
@@ -60,8 +60,8 @@ def test_targets_become_a_column_once() -> None:
     assert whole(ArrayData(X, np.ones((6, 3))).train_dataloader())[1].shape == (6, 3)
 
 
-def test_contiguous_float32_and_uint8_stay_where_they_are() -> None:
-    for array in (X, X.astype(np.uint8)):
+def test_contiguous_float32_float16_and_uint8_stay_where_they_are() -> None:
+    for array in (X, X.astype(np.float16), X.astype(np.uint8)):
         column = ArrayData(array, LABELS).train.columns[0]
         assert np.shares_memory(column.data.numpy(), array)
 
@@ -73,7 +73,7 @@ def test_given_arrays_are_kept() -> None:
     assert data.y is TARGETS
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int32"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int32"])
 def test_memory_maps_are_not_copied(tmp_path: Path, dtype: str) -> None:
     np.save(tmp_path / "x.npy", X.astype(dtype))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")

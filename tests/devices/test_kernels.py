@@ -66,7 +66,7 @@ def test_views_are_on_the_device(view) -> None:
 
 
 @pytest.mark.parametrize("shape", [(6, 7), (0, 3), ()])
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "uint8", "bool"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64", "int32", "uint8", "bool"])
 def test_there_and_back(shape: tuple[int, ...], dtype: str) -> None:
     x = np.array(np.random.default_rng(0).random(shape) * 9).astype(dtype)
     there = moved(x)

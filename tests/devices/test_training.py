@@ -69,6 +69,7 @@ SETUPS: dict[str, Callable[[], Setup]] = {
     ),
     "uint8": lambda: Setup(mlp(), fn.ArrayData((X * 10).astype(np.uint8), np.arange(72) % 3, batch_size=8)),
     "sparse rows": lambda: Setup(mlp(), fn.ArrayData(sparse_rows(), LABELS, batch_size=8, val=0.25)),
+    "float16": lambda: Setup(mlp(), fn.ArrayData(X.astype(np.float16), np.arange(72) % 3, batch_size=8)),
     "clipped": lambda: Setup(mlp(), classes(), options={"gradient_clip_val": 0.1}),
     "code of one's own": lambda: Setup(Small(), classes(val=0.25)),
     "momentum": lambda: Setup(Small(lambda p: fn.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1)), classes()),

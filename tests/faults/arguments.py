@@ -167,6 +167,8 @@ def _plain(kinds: Sequence[Any], value: Any) -> Any:
     if value is None and type(None) in kinds:
         return None
     for kind in kinds:
+        if kind is Any:
+            return value
         if kind is np.ndarray:
             return _plain_array(value)
         if kind is int and hasattr(value, "__index__") and getattr(value, "ndim", 0) == 0:

@@ -14,10 +14,11 @@ pytest.importorskip("sklearn")
 
 import joblib
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import fastnn as fn
 from fastnn.integrations.sklearn import LinearRegressor, MLPClassifier, MLPRegressor, SoftmaxClassifier
@@ -51,6 +52,15 @@ def bits(estimator) -> bytes:
 def test_cross_validation_of_a_pipeline_scores_well(estimator) -> None:
     pipeline = make_pipeline(StandardScaler(), make(estimator, max_iter=60, learning_rate_init=0.01))
     assert cross_val_score(pipeline, X, target(estimator), cv=3).mean() > 0.8
+
+
+def test_columns_of_text_are_encoded_in_a_pipeline() -> None:
+    pandas = pytest.importorskip("pandas")
+    names = np.array(["north", "east", "south", "west"])[np.arange(200) % 4]
+    columns = make_column_transformer((OneHotEncoder(), ["side"]), (StandardScaler(), ["size"]))
+    pipeline = make_pipeline(columns, make(MLPClassifier, max_iter=40, learning_rate_init=0.01))
+    pipeline.fit(pandas.DataFrame({"side": names, "size": X[:, 0]}), np.char.endswith(names, "st"))
+    assert pipeline.predict(pandas.DataFrame({"side": ["west", "south"], "size": [0.0, 0.0]})).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

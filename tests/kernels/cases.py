@@ -254,9 +254,10 @@ def adam(s: Sampler, dtype: str) -> Call:
 def gather(s: Sampler, dtype: str) -> Call:
     data = s.array((s.size(600, least=1), *s.shape(0, 2, limit=100)), dtype, -100, 255)
     scalars = {}
-    if dtype in FLOATS or dtype == "uint8":
+    converted = dtype in ("uint8", "float16")
+    if dtype in FLOATS or converted:
         scalars["divisor"] = s.option(1.0, 255.0, 3.0)
-    if dtype == "uint8" and s.integer(0, 1):
+    if converted and s.integer(0, 1):
         scalars["dtype"] = s.option(*FLOATS)
     return Call({"data": data, "indices": s.indices((s.size(600),), data.shape[0], negative=True)}, scalars)
 
@@ -374,7 +375,7 @@ _fused = functools.partial(product, update="momentum")
 _table(FLOATS, "matmul_sgd_update-momentum", _fused, bounds.matmul_sgd, written=("param", "velocity"))
 _table(FLOATS, "adam_update", adam, bounds.adam, written=("param", "exp_avg", "exp_avg_sq"))
 
-_table(ALL, "gather", gather)
+_table((*ALL, "float16"), "gather", gather)
 _table(FLOATS, "scatter_add", scatter_add)
 _table(FLOATS, "pick", pick)
 _table(FLOATS, "pick_backward", functools.partial(pick, backward=True))

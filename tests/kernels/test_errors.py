@@ -287,6 +287,11 @@ VALUES = [
     *rows(
         "gather", {"data": a23.astype(np.uint8), "indices": target, "dtype": "int64"}, TypeError, r"\bdata is uint8\b"
     ),
+    *rows("gather", {"data": a23.astype(np.float16), "indices": target, "dtype": "float16"}, TypeError, r"\bfloat16\b"),
+    *rows(
+        "gather", {"data": ones(9, 3), "indices": target, "out": np.ones((2, 3), "e")}, TypeError, r"\bout\b.*float16"
+    ),
+    *rows("relu sum cast argmax", {"x": a23.astype(np.float16)}, TypeError, r"\bx has dtype float16\b"),
     *rows("one_hot", {"labels": target, "num_classes": -1}, ValueError, r"\bnum_classes = -1\b"),
     *rows("scatter_add", {"grad": ones(2), "indices": target, "num_rows": -1}, ValueError, r"\bnum_rows = -1\b"),
     *rows("pick_backward", {"grad": ones(2), **places, "shape": (2, -1)}, ValueError, r"\bshape\b.*-1"),

@@ -250,6 +250,26 @@ def test_bytes_are_divided_also_where_the_reciprocal_has_fewer_digits(divisor: f
     assert (gathered == expected).all()
 
 
+@pytest.mark.parametrize("width", [1, 7, 16, 67])
+@floats
+def test_every_float16_becomes_itself(dtype: str, width: int) -> None:
+    """NaN becomes quiet, and keeps its sign and its payload in the upper bits."""
+    bits = np.arange(2**16 + -(2**16) % width).astype(np.uint16).reshape(-1, width)
+    halves, rows = bits.view(np.float16), np.arange(len(bits))
+    gathered, exact = kernels.gather(halves, rows, dtype=dtype), halves.astype(dtype)
+    number = ~np.isnan(halves)
+    assert same_bits(gathered[number], exact[number])
+    size, digits = (32, 23) if dtype == "float32" else (64, 52)
+    quiet = exact.view(f"u{size // 8}") | np.array(1 << digits - 1, f"u{size // 8}")
+    assert same_bits(gathered.view(quiet.dtype)[~number], quiet[~number])
+
+
+def test_float16_is_read_where_its_rows_are_apart() -> None:
+    x = np.arange(60, dtype=np.float16).reshape(6, 10)
+    for view in (x[::-2], x[:, 3:], x[:, ::3], x.T):
+        assert same_bits(kernels.gather(view, np.array([1, -1])), view[[1, -1]].astype(np.float32))
+
+
 def test_bytes_are_picked_as_they_are() -> None:
     data = np.arange(6, dtype=np.uint8).reshape(2, 3)
     assert kernels.pick(data, np.array([1, 0]), np.array([2, 1])).tolist() == [5, 1]

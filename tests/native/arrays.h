@@ -11,7 +11,7 @@
 namespace fastnn::testing {
 
 inline constexpr DType f32 = DType::float32, f64 = DType::float64, i64 = DType::int64, i32 = DType::int32,
-                       u8 = DType::uint8, boolean = DType::boolean;
+                       u8 = DType::uint8, boolean = DType::boolean, f16 = DType::float16;
 using Shape = std::vector<int64_t>;
 
 inline int64_t count(const Shape& shape) {
@@ -95,6 +95,7 @@ struct Source {
       case f64: return numbers_as<double>(dtype, shape);
       case i64: return numbers_as<int64_t>(dtype, shape);
       case i32: return numbers_as<int32_t>(dtype, shape);
+      case f16: return numbers_as<uint16_t>(dtype, shape);  // of any kind: NaN, infinities, subnormal ones
       default: return numbers_as<uint8_t>(dtype, shape);
     }
   }

@@ -254,8 +254,8 @@ void gather(Run& run) {
     DType from;
     double divisor;
     std::optional<DType> to;
-  } const manners[] = {{u8, 255, {}}, {u8, 3, {}},  {u8, 7, f64}, {u8, 1, f32}, {u8, 1, {}},
-                       {f32, 1, {}},  {f64, 1, {}}, {f32, 7, {}}, {i64, 1, {}}};
+  } const manners[] = {{u8, 255, {}}, {u8, 3, {}},  {u8, 7, f64}, {u8, 1, f32}, {u8, 1, {}},  {f32, 1, {}},
+                       {f64, 1, {}},  {f32, 7, {}}, {i64, 1, {}}, {f16, 1, {}}, {f16, 3, f64}};
   for (const auto& manner : manners) {
     for (int64_t width : lengths) {
       if (width > 5000) continue;

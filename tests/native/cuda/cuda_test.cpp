@@ -285,6 +285,13 @@ void test_rows_are_gathered_from_wherever_they_stand() {
                 {u8, u8, width, count, data.data(), stride, rows.as<int64_t>(), 1, copied_device.data()});
       CHECK(copied == copied_device);
     }
+    Array halves = source.numbers(f16, {50, width}), rows = source.labels(70, 50);
+    Elements<double> out(source, 70 * width), out_device = out;
+    Gather gather{f16, f64, width, 70, halves.view.data, width, rows.as<int64_t>(), 3, out.data()};
+    on_cpu(&Cpu::gather, gather);
+    gather.out = out_device.data();
+    on_device(&Device::gather, gather);
+    CHECK(out == out_device);
   }
 }
 
