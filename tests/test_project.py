@@ -24,6 +24,7 @@ ROWS = [
     {"kernels"},
     {"devices"},
     {"dispatch"},
+    {"exchange"},
     {"random"},
     {"tensor", "autograd", "functional"},
     {"testing"},

@@ -271,6 +271,16 @@ cudaError_t cudaStreamQuery(cudaStream_t) {
   std::lock_guard lock(mutex);
   return enqueued.empty() ? cudaSuccess : cudaErrorNotReady;
 }
+cudaError_t cudaDeviceSynchronize() { return cudaStreamSynchronize(nullptr); }
+
+// Another stream is one of which nothing is known: what is to come before something there has to be over by then.
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = nullptr, cudaSuccess; }
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t stream) {
+  return stream ? cudaSuccess : cudaStreamSynchronize(nullptr);
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
+
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
   std::lock_guard lock(mutex);
   if (captured) return cudaErrorInvalidValue;
