@@ -50,7 +50,7 @@ struct DeviceBackend {
   void (*increment)(int64_t* index);
 
   Table<DeviceKernel> kernels;
-  // Several updates in one launch: they differ in their arrays and counts alone (where a velocity is null, in all).
+  // Several updates in one launch: of one dtype, and none writes what another reads or writes.
   void (*sgd_updates)(const Sgd* updates, int64_t count);
   void (*adam_updates)(const Adam* updates, int64_t count);
 };
