@@ -93,8 +93,8 @@ OPTIMIZERS = {
 }
 
 
-def updated_by(optimizers):
-    """A network of three layers, and a step that ends with the updates of `optimizers`."""
+def updated_by(*rounds):
+    """A network of three layers, and a step of rounds, each of which ends with updates by optimizers of its own."""
 
     def make():
         fn.manual_seed(1)
@@ -105,13 +105,15 @@ def updated_by(optimizers):
         made = []
 
         def step(X, y):
-            made[:] = made or [optimizer(params) for optimizer in optimizers]  # when the parameters are where they stay
-            for param in params:
-                param.grad = None
-            loss = fn.nn.functional.cross_entropy(net(X), y)
-            loss.backward()
-            for optimizer in made:
-                optimizer.step()
+            if not made:  # now that the parameters are where they stay
+                made.extend([optimizer(params) for optimizer in optimizers] for optimizers in rounds)
+            for optimizers in made:
+                for param in params:
+                    param.grad = None
+                loss = fn.nn.functional.cross_entropy(net(X), y)
+                loss.backward()
+                for optimizer in optimizers:
+                    optimizer.step()
             return loss
 
         return params, step
@@ -119,16 +121,37 @@ def updated_by(optimizers):
     return make
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+def of_two_dtypes():
+    a, b = (fn.ones(3, dtype=dtype, requires_grad=True) for dtype in ("float32", "float64"))
+    made = []
+
+    def step(X, y):
+        made[:] = made or [fn.optim.SGD([a, b], lr=0.1)]
+        a.grad = b.grad = None
+        loss = (a * a * X.mean()).sum()
+        loss.backward()
+        (b * b).sum().backward()
+        made[0].step()
+        return loss
+
+    return [a, b], step
+
+
+MAKERS = {name: updated_by(optimizers) for name, optimizers in OPTIMIZERS.items()}
+MAKERS["two rounds"] = updated_by(OPTIMIZERS["SGD"], OPTIMIZERS["Adam"], OPTIMIZERS["momentum"])
+MAKERS["two dtypes"] = of_two_dtypes
+
+
+@pytest.mark.parametrize("name", MAKERS)
 def test_updates_in_one_launch_have_the_bits_of_eager_ones_on_the_cpu(name):
     batches = class_batches()
     there = [[part.to("cuda") for part in batch] for batch in batches]
-    state, losses, plan = recorded(moved(updated_by(OPTIMIZERS[name])), there)
+    state, losses, plan = recorded(moved(MAKERS[name]), there)
     engine = Engine(plan)
     for batch in there[RECORDED:]:
         engine.load(batch)
         losses += losses_of(engine, engine.run(1))
-    expected, expected_state = eager(updated_by(OPTIMIZERS[name]), batches)
+    expected, expected_state = eager(MAKERS[name], batches)
     assert losses == expected
     assert [tensor.numpy().tobytes() for tensor in state] == expected_state
 
@@ -139,7 +162,7 @@ def test_updates_in_one_launch_have_the_bits_of_eager_ones_on_the_cpu(name):
 )
 def test_updates_of_a_step_are_one_launch(cuda, name, kernel, launches):
     there = [[part.to("cuda") for part in batch] for batch in class_batches()]
-    _, _, plan = recorded(moved(updated_by(OPTIMIZERS[name])), there)
+    _, _, plan = recorded(moved(MAKERS[name]), there)
     engine = Engine(plan)
     engine.load(there[0])
     before = cuda.standin_launches()

@@ -74,12 +74,14 @@ def shared(tensor: DLTensor) -> np.ndarray:
 class Producer:
     """An array of another library on the device, by DLPack; on a real one, in memory of CUDA."""
 
-    def __init__(self, array: np.ndarray, device: tuple[int, int] = (2, 0), contiguous: bool = False) -> None:
+    def __init__(
+        self, array: np.ndarray, device: tuple[int, int] = (2, 0), contiguous: bool = False, lanes: int = 1
+    ) -> None:
         self.array, self.device, self.streams, self.ended = array, device, [], 0
-        self.shape = (ctypes.c_int64 * 8)(*array.shape)
-        self.strides = (ctypes.c_int64 * 8)(*[stride // array.itemsize for stride in array.strides])
+        self.shape = (ctypes.c_int64 * 16)(*array.shape)
+        self.strides = (ctypes.c_int64 * 16)(*[stride // array.itemsize for stride in array.strides])
         self.deleter = Deleter(self.end)
-        self.contiguous = contiguous
+        self.contiguous, self.lanes = contiguous, lanes
 
     def end(self, _: object) -> None:
         self.ended += 1
@@ -92,7 +94,7 @@ class Producer:
         a = self.array
         strides = None if self.contiguous else self.strides
         code, bits = CODES.get(a.dtype.kind, 5), 8 * a.itemsize
-        tensor = DLTensor(a.ctypes.data - 8, *self.device, a.ndim, code, bits, 1, self.shape, strides, 8)
+        tensor = DLTensor(a.ctypes.data - 8, *self.device, a.ndim, code, bits, self.lanes, self.shape, strides, 8)
         self.managed = Managed(tensor, None, self.deleter)
         return new_capsule(ctypes.addressof(self.managed), b"dltensor", None)
 
@@ -182,6 +184,15 @@ def test_memory_is_kept_for_the_consumer_and_given_back_when_its_work_is_over(cu
     managed.deleter(managed)
     assert cuda.standin_settled() == settled + 1
     assert cuda.standin_in_use() == before
+
+
+def test_memory_that_a_consumer_may_still_use_is_not_given_out_again(cuda: ctypes.CDLL) -> None:
+    before = cuda.standin_in_use()
+    capsule = fn.ones(1000, device="cuda").__dlpack__()
+    cuda.standin_fail()
+    del capsule  # its end cannot be waited for
+    assert cuda.standin_in_use() > before
+    fn.ones(3, device="cuda").tolist()  # the device works on
 
 
 def test_a_capsule_that_nobody_takes_gives_its_memory_back(cuda: ctypes.CDLL) -> None:
@@ -312,8 +323,27 @@ def test_arrays_that_no_tensor_can_be() -> None:
     assert half.ended == 1
     with pytest.raises(TypeError, match="elements of DLPack's type 5 in 128 bits"):
         fn.from_dlpack(Producer(values("float32").astype(complex)))
+    with pytest.raises(TypeError, match="elements of DLPack's type 2 in 32 bits"):
+        fn.from_dlpack(Producer(values("float32"), lanes=2))
+    with pytest.raises(ValueError, match=r"\[from_dlpack\] source has 9 dimensions; at most 8"):
+        fn.from_dlpack(Producer(np.zeros((1,) * 9)))
+    with pytest.raises(
+        ValueError, match=r"\[from_dlpack\] source is on a device of DLPack's type 1, which is not CUDA"
+    ):
+        _core.from_dlpack(np.zeros(3).__dlpack__())
     with pytest.raises(TypeError, match="is not what __dlpack__ gives"):
         _core.from_dlpack(object())
+
+
+@pytest.mark.usefixtures("theirs")
+def test_capsules_without_elements_without_an_end_and_of_version_1() -> None:
+    assert fn.from_dlpack(Producer(np.zeros((0, 3)))).shape == (0, 3)
+    endless = Producer(values("int64"))
+    endless.deleter = Deleter()
+    assert fn.from_dlpack(endless).tolist() == values("int64").tolist()
+    ours = fn.tensor(values("int64"), device="cuda")
+    copy = _core.from_dlpack(ours.__dlpack__(max_version=(1, 0)))
+    assert fn.tensor(copy).tolist() == ours.tolist()
 
 
 def test_tensors_of_the_device_come_back() -> None:
