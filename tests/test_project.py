@@ -65,7 +65,7 @@ INCLUDES = {
     "bindings": {"array", "kernels", "team", "eager", "engine", "cuda", "bindings"},
 }
 # What csrc/cuda compiles of csrc/cpu: expressions that are written over the vector type alone.
-SHARED = {"cpu/activation.h", "cpu/inverse_normal.h", "cpu/math.h", "cpu/rules.h"}
+SHARED = {"cpu/activation.h", "cpu/inverse_normal.h", "cpu/math.h", "cpu/rules.h", "cpu/traits.h"}
 
 
 def row(room: str) -> int:

@@ -205,6 +205,8 @@ bool fits(const dim3& grid, const dim3& block) {
 
 }  // namespace
 
+struct CUstream_st {
+} the_stream;
 struct CUgraph_st {
   std::vector<Launch> launches;
 };
@@ -259,7 +261,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, int, cudaS
   return emulator::enqueue(config, [=] { std::memmove(to, from, bytes); });
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = nullptr, cudaSuccess; }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = &the_stream, cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
   std::lock_guard lock(mutex);
   if (captured) return cudaErrorInvalidValue;
@@ -276,7 +278,7 @@ cudaError_t cudaDeviceSynchronize() { return cudaStreamSynchronize(nullptr); }
 // Another stream is one of which nothing is known: what is to come before something there has to be over by then.
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = nullptr, cudaSuccess; }
 cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t stream) {
-  return stream ? cudaSuccess : cudaStreamSynchronize(nullptr);
+  return stream == &the_stream ? cudaStreamSynchronize(stream) : cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
