@@ -19,23 +19,27 @@ __all__: list[str] = [
     "argmin",
     "cast",
     "config",
+    "copy_of_foreign",
     "cross_entropy",
     "cross_entropy_with_grad",
     "device_description",
     "device_name",
     "device_of",
+    "device_place",
     "divide",
     "dropout",
     "empty",
     "equal",
     "exp",
     "explain_product",
+    "from_dlpack",
     "gather",
     "gelu",
     "gelu_backward",
     "greater",
     "greater_equal",
     "kernel_table",
+    "lend",
     "less",
     "less_equal",
     "linear",
@@ -57,6 +61,7 @@ __all__: list[str] = [
     "not_equal",
     "num_threads",
     "one_hot",
+    "order",
     "permutation",
     "pick",
     "pick_backward",
@@ -203,6 +208,13 @@ def config() -> dict:
     What was built and what this machine runs.
     """
 
+def copy_of_foreign(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]:
+    """
+    A copy of an array over memory on the device that somebody else's kernels have made.
+    """
+
 def cross_entropy(
     logits: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     target: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -239,6 +251,11 @@ def device_name() -> str | None:
 def device_of(x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]) -> str:
     """
     The name of the device on which an array lies.
+    """
+
+def device_place() -> tuple[int, int]:
+    """
+    The number of the registered device, and its stream, as other libraries know them.
     """
 
 def divide(
@@ -291,6 +308,11 @@ def explain_product(
     How `matmul`, or `linear`, goes about these shapes and strides, in words; see fastnn.kernels.explain_product.
     """
 
+def from_dlpack(capsule: typing.Any) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]:
+    """
+    A copy of what lies on the device by a capsule of DLPack.
+    """
+
 def gather(
     data: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     indices: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -327,6 +349,13 @@ def greater_equal(
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: int | None = None,
 ) -> typing.Any: ...
+def lend(
+    x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]], *, managed: bool, versioned: bool, copied: bool
+) -> typing.Any:
+    """
+    An array of the device as a capsule of DLPack, of its version 1 or that before it.
+    """
+
 def less(
     a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -502,6 +531,11 @@ def one_hot(
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: int | None = None,
 ) -> typing.Any: ...
+def order(first: int, then: int) -> None:
+    """
+    Lets stream `then` wait for what stream `first` has been given.
+    """
+
 def permutation(
     n: int,
     *,

@@ -228,11 +228,14 @@ def unrecorded() -> Iterator[Observer | None]:
         state.recorder = recorder
 
 
-def escape(what: str) -> None:
-    """Tells an active recorder that a value leaves the world of kernels, by `what`; it is there when this returns."""
+def escape(what: str, waits: bool = True) -> None:
+    """Tells an active recorder that a value leaves the world of kernels, by `what`; it is there when this returns,
+    unless `waits` is False.
+    """
     if state.recorder is not None:
         state.recorder.escape(what)
-    synchronize()
+    if waits:
+        synchronize()
 
 
 def synchronize() -> None:

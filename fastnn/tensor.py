@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import autograd, devices, dispatch
+from fastnn import autograd, devices, dispatch, exchange
 from fastnn import functional as F
 from fastnn.dispatch import Array, Handle, device_of, dtype_name, escape, run, state
 from fastnn.functional import inplace
@@ -261,11 +261,19 @@ class Tensor(Handle):
         return self._array
 
     def __dlpack__(self, **kwargs: Any) -> Any:
-        escape("DLPack")
-        return self._array.__dlpack__(**kwargs)
+        on_device = self.device != "cpu"
+        escape("DLPack", waits=not on_device)  # the consumer's stream waits
+        return exchange.dlpack(self._array, **kwargs) if on_device else self._array.__dlpack__(**kwargs)
 
-    def __dlpack_device__(self) -> Any:
-        return self._array.__dlpack_device__()
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return exchange.dlpack_device(self._array)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        if self.device == "cpu":
+            raise AttributeError("[__cuda_array_interface__] the tensor is on the CPU")
+        escape("__cuda_array_interface__", waits=False)
+        return exchange.array_interface(self._array)
 
     def __bool__(self) -> Any:
         escape("bool()")
@@ -336,12 +344,14 @@ def _unpickled(
 
 
 def from_dlpack(source: Any) -> Tensor:
-    """A Tensor that shares the memory of any object with ``__dlpack__`` on the CPU.
+    """A Tensor that shares the memory of any object with ``__dlpack__`` on the CPU; of one on a GPU, a copy there.
+
+    Raises TypeError for other dtypes than Tensors have, DeviceError where there is no CUDA here for an array of CUDA.
 
     >>> from_dlpack(np.arange(3))
     tensor([0, 1, 2])
     """
-    return F.tensor(np.from_dlpack(source))
+    return F.tensor(exchange.from_dlpack(source))
 
 
 dispatch.register(Tensor)

@@ -24,6 +24,7 @@ ROWS = [
     {"kernels"},
     {"devices"},
     {"dispatch"},
+    {"exchange"},
     {"random"},
     {"tensor", "autograd", "functional"},
     {"testing"},
@@ -64,7 +65,7 @@ INCLUDES = {
     "bindings": {"array", "kernels", "team", "eager", "engine", "cuda", "bindings"},
 }
 # What csrc/cuda compiles of csrc/cpu: expressions that are written over the vector type alone.
-SHARED = {"cpu/activation.h", "cpu/half.h", "cpu/inverse_normal.h", "cpu/math.h", "cpu/rules.h"}
+SHARED = {"cpu/activation.h", "cpu/half.h", "cpu/inverse_normal.h", "cpu/math.h", "cpu/rules.h", "cpu/traits.h"}
 
 
 def row(room: str) -> int:

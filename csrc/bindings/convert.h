@@ -113,6 +113,7 @@ class Result : public Output {
 };
 
 void bind_device(py::module_& m);
+void bind_dlpack(py::module_& m);
 void bind_elementwise(py::module_& m);
 void bind_program(py::module_& m);
 void bind_training(py::module_& m);

@@ -52,6 +52,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   bind_training(m);
   bind_program(m);
   bind_device(m);
+  bind_dlpack(m);
 
   m.def(
       "empty",

@@ -17,7 +17,6 @@
 namespace fastnn {
 namespace {
 
-constexpr int64_t narrow_chunk = 4096;                         // of K: fixes the bits
 constexpr int narrow_sums = vector_registers == 32 ? 20 : 12;  // registers of a tile
 template <class T>
 constexpr int most_outputs = at_least(1, narrow_sums / (2 * fold_vectors<T>));

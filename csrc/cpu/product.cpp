@@ -21,7 +21,6 @@
 namespace fastnn {
 namespace {
 
-constexpr int64_t chunk = 256;                               // of K: fixes the bits
 constexpr int max_height = vector_registers == 32 ? 14 : 6;  // rows of a tile
 constexpr int tile_vectors = 2;                              // columns of a tile, in vectors
 constexpr int64_t block_panels = 8;                          // row panels of a packed block of a: stays in L2
@@ -35,7 +34,7 @@ struct Plan : ProductChoice {
   const T *a, *b;
   int64_t a_row, a_k, b_column, b_k;
 
-  explicit Plan(const Product& p) : ProductChoice(p.choice), k(p.k), chunks(ceil_div(p.k, chunk)) {
+  explicit Plan(const Product& p) : ProductChoice(p.choice), k(p.k), chunks(ceil_div(p.k, product_chunk)) {
     const T *left = static_cast<const T*>(p.a), *right = static_cast<const T*>(p.b);
     if (swapped) {
       rows = p.n, columns = p.m;
@@ -50,27 +49,28 @@ struct Plan : ProductChoice {
 
   // Row panels differ in height by one at most: 256 rows are 19 panels of 13 or 14, not 18 and a rest of 4.
   int64_t first_row(int64_t panel) const { return first_of(panel, rows, row_panels); }
-  int64_t depth(int64_t c) const { return at_most(chunk, k - c * chunk); }
+  int64_t depth(int64_t c) const { return at_most(product_chunk, k - c * product_chunk); }
   T* panel(std::byte* workspace, int64_t c, int64_t p) const {
-    return reinterpret_cast<T*>(workspace) + c * chunk * column_panels * tile_width<T> + p * depth(c) * tile_width<T>;
+    return reinterpret_cast<T*>(workspace) + c * product_chunk * column_panels * tile_width<T> +
+           p * depth(c) * tile_width<T>;
   }
   int panel_step() const { return columns <= lanes<T> ? lanes<T> : tile_width<T>; }
   // What the phase of packing packs in each chunk.
   int64_t panels_ahead() const { return ahead_b ? column_panels + (ahead_a ? row_panels : 0) : 0; }
   // Behind those of b.
   T* panel_a(std::byte* workspace, int64_t c, int64_t p) const {
-    return reinterpret_cast<T*>(workspace) + k * column_panels * tile_width<T> + c * chunk * rows +
+    return reinterpret_cast<T*>(workspace) + k * column_panels * tile_width<T> + c * product_chunk * rows +
            first_row(p) * depth(c);
   }
   void pack_b(T* to, int64_t c, int64_t p) const {
     int64_t left = p * tile_width<T>;
-    pack(to, panel_step(), b + left * b_column + c * chunk * b_k, b_column, b_k,
+    pack(to, panel_step(), b + left * b_column + c * product_chunk * b_k, b_column, b_k,
          static_cast<int>(at_most(tile_width<T>, columns - left)), depth(c));
   }
   void pack_a(T* to, int64_t c, int64_t p) const {
     int64_t row = first_row(p);
     int height = static_cast<int>(first_row(p + 1) - row);
-    pack(to, height, a + row * a_row + c * chunk * a_k, a_row, a_k, height, depth(c));
+    pack(to, height, a + row * a_row + c * product_chunk * a_k, a_row, a_k, height, depth(c));
   }
 };
 
@@ -234,8 +234,8 @@ struct Scratch {
 
   Scratch(const Product& p, const Plan<T>& plan, int64_t rows, int64_t columns)
       : aside(plan.swapped || p.update.param), whole(plan.chunks > 1) {
-    panel = plan.ahead_b ? 0 : chunk * tile_width<T>;
-    packed = plan.direct_a || plan.ahead_a ? 0 : rows * chunk;
+    panel = plan.ahead_b ? 0 : product_chunk * tile_width<T>;
+    packed = plan.direct_a || plan.ahead_a ? 0 : rows * product_chunk;
     sums = aside ? rows * (whole ? columns : tile_width<T>) : 0;
     turned = plan.swapped && p.update.param ? rows * tile_width<T> : 0;
   }
@@ -257,7 +257,7 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
   T* packed = panel_of_b + sizes.panel;
   T *sums = packed + sizes.packed, *turned = sums + sizes.sums, *product = static_cast<T*>(p.c);
   for (int64_t number = 0; number < at_least(plan.chunks, 1); ++number) {
-    int64_t kc = plan.chunks ? plan.depth(number) : 0, k0 = number * chunk;
+    int64_t kc = plan.chunks ? plan.depth(number) : 0, k0 = number * product_chunk;
     for (int64_t panel = panel0; panel < panel1 && sizes.packed; ++panel)
       plan.pack_a(packed + (plan.first_row(panel) - row0) * kc, number, panel);
     if (plan.ahead_a) packed = plan.panel_a(workspace, number, panel0);
@@ -316,7 +316,7 @@ Work work_of(const Product& p) {
     nanoseconds += nanoseconds_to_pack * static_cast<double>(plan.columns) * static_cast<double>(plan.k);
   return {2,
           {plan.panels_ahead() * plan.chunks, items, 0},
-          {static_cast<double>(chunk * width) * nanoseconds_to_pack,
+          {static_cast<double>(product_chunk * width) * nanoseconds_to_pack,
            nanoseconds / static_cast<double>(at_least(items, 1)), 0},
           times(((plan.ahead_b ? plan.column_panels * width : 0) + (plan.ahead_a ? plan.rows : 0)) * size, plan.k),
           (scratch.panel + scratch.packed + scratch.sums + scratch.turned) * size};

@@ -12,6 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu/traits.h"
+
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
@@ -58,29 +60,8 @@ using Vec = typename VectorOf<T>::type;
 template <class T>
 inline constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
 
-// The integers of the same width: lanes of comparisons, bits of floating-point numbers.
-template <int bytes>
-struct IntegerOf;
-template <>
-struct IntegerOf<4> {
-  using type = int32_t;
-  using unsigned_type = uint32_t;
-};
-template <>
-struct IntegerOf<8> {
-  using type = int64_t;
-  using unsigned_type = uint64_t;
-};
-template <class T>
-using Int = typename IntegerOf<sizeof(T)>::type;
-template <class T>
-using Unsigned = typename IntegerOf<sizeof(T)>::unsigned_type;
-
 // ---- sizes ------------------------------------------------------------------------------------------------------
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-constexpr int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 // Where part `i` of `total` things begins that are spread evenly over `parts`. (total * i / parts would overflow.)
 constexpr int64_t first_of(int64_t i, int64_t total, int64_t parts) {
   return i * (total / parts) + at_most(i, total % parts);
@@ -97,9 +78,6 @@ template <class T>
 FASTNN_INLINE Vec<T> splat(T value) {
   return value - Vec<T>{};  // x - (+0) is x for every x, -0 and NaN included
 }
-
-template <class T>
-inline constexpr bool is_integer = T(0.5) == T(0);
 
 // -1 in the first n lanes, 0 in the others.
 template <class T>
@@ -336,9 +314,6 @@ FASTNN_INLINE Vec<float> in_doubles(Vec<float> x, Vec<float> y, F f) {
   __builtin_memcpy(&result, results, sizeof(result));
   return result;
 }
-
-template <class T>
-inline constexpr Unsigned<T> sign_bit = Unsigned<T>{1} << (8 * sizeof(T) - 1);
 
 // Floating point only, signs of zeros and NaN included.
 template <class T>

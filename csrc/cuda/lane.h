@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "cpu/traits.h"
 #include "kernels/kernels.h"
 
 #define FASTNN_ONE_LANE
@@ -23,26 +24,7 @@ namespace {
 template <class T>
 using Vec = T;
 
-template <int bytes>
-struct IntegerOf;
-template <>
-struct IntegerOf<4> {
-  using type = int32_t;
-  using unsigned_type = uint32_t;
-};
-template <>
-struct IntegerOf<8> {
-  using type = int64_t;
-  using unsigned_type = uint64_t;
-};
-template <class T>
-using Int = typename IntegerOf<sizeof(T)>::type;
-template <class T>
-using Unsigned = typename IntegerOf<sizeof(T)>::unsigned_type;
-
 inline constexpr bool has_fma = true;
-template <class T>
-inline constexpr bool is_integer = T(0.5) == T(0);
 
 template <class T>
 FASTNN_INLINE T splat(T value) {
@@ -90,9 +72,6 @@ FASTNN_INLINE float in_doubles(float x, float y, F f) {
 }
 
 template <class T>
-inline constexpr Unsigned<T> sign_bit = Unsigned<T>{1} << (8 * sizeof(T) - 1);
-
-template <class T>
 FASTNN_INLINE T absolute(T v) {
   return bits_as<T>(bits_as<Unsigned<T>>(v) & ~sign_bit<T>);
 }
@@ -108,12 +87,6 @@ struct alignas(n * sizeof(T)) Pack {
   static constexpr int count = n;
   T v[n];
 };
-
-// ---- sizes, on both sides ---------------------------------------------------------------------------------------
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-constexpr int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 
 }  // namespace
 }  // namespace fastnn

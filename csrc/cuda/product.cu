@@ -162,18 +162,17 @@ small_product(const __grid_constant__ ProductCall<T> call) {
 template <class T>
 FASTNN_KERNEL(row_threads)
 narrow_product(const __grid_constant__ Product p) {
-  constexpr int64_t chunk = 4096;  // of K: fixes the bits
   const T *x = static_cast<const T*>(p.a), *weight = static_cast<const T*>(p.b);
   for (int64_t e = first_half(); e < p.m * p.n; e += all_halves()) {
     const int64_t row = e / p.n, column = e % p.n;
     T c{};
-    for (int64_t first = 0; first < p.k; first += chunk) {
+    for (int64_t first = 0; first < p.k; first += narrow_chunk) {
       T sum{};
 #pragma unroll 4
-      for (int64_t k = first + Team<1>::lane(); k < at_most(first + chunk, p.k); k += fold_lanes)
+      for (int64_t k = first + Team<1>::lane(); k < at_most(first + narrow_chunk, p.k); k += fold_lanes)
         sum = fma<T>(x[row * p.a_row + k * p.a_column], weight[k * p.b_row + column * p.b_column], sum);
       // Sixteen lanes are filled up with zeros, which make +0 of -0.
-      if (const int64_t rest = at_most(chunk, p.k - first) % fold_lanes; rest > 0 && Team<1>::lane() >= rest)
+      if (const int64_t rest = at_most(narrow_chunk, p.k - first) % fold_lanes; rest > 0 && Team<1>::lane() >= rest)
         sum = fma<T>(T{0}, T{0}, sum);
       sum = fold16<Sum<T>>(sum);
       c = first == 0 ? sum : c + sum;

@@ -1,11 +1,9 @@
 // How the product goes about its shape: plain arithmetic of the host, so that it can be tested without a device.
 #pragma once
 
-#include <cstdint>
+#include "kernels/kernels.h"
 
 namespace fastnn::cuda {
-
-inline constexpr int64_t product_chunk = 256;  // of K: fixes the bits
 
 // A block of threads makes rows x columns elements of c. Each thread of a group sums up a rectangle of them; groups do
 // different chunks of K at a time, whose sums are merged in order.

@@ -153,6 +153,17 @@ void copy(void* to, const void* from, int64_t bytes) {
 
 void synchronize() { check(cudaStreamSynchronize(device().stream), "finish what was enqueued"); }
 
+void order(void* first, void* then) {
+  cudaEvent_t event;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "make an event");
+  cudaError_t error = cudaEventRecord(event, static_cast<cudaStream_t>(first));
+  if (error == cudaSuccess) error = cudaStreamWaitEvent(static_cast<cudaStream_t>(then), event, 0);
+  cudaEventDestroy(event);  // once it is over
+  check(error, "order two streams");
+}
+
+void settle() { check(cudaDeviceSynchronize(), "finish what was enqueued on all streams"); }
+
 // ---- graphs ---------------------------------------------------------------------------------------------------------
 
 void begin_graph() { check(cudaStreamBeginCapture(device().stream, cudaStreamCaptureModeRelaxed), "begin a graph"); }
@@ -173,8 +184,7 @@ void launch_graph(void* graph) {
 
 void release_graph(void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
 
-// ---- what differs from step to step
-// -----------------------------------------------------------------------------------
+// ---- what differs from step to step ---------------------------------------------------------------------------------
 
 // Slices of `words` words each.
 template <class Word>
@@ -207,12 +217,16 @@ void fill_runtime(DeviceBackend& backend) {
   backend.abi = device_abi;
   backend.name = "cuda";
   backend.description = device().description.c_str();
+  backend.number = device().number;
+  backend.stream = device().stream;
   backend.allocate = [](int64_t bytes) { return memory().allocate(bytes); };
   backend.release = [](std::byte* block) { memory().release(block); };
   backend.owns = [](const void* address) { return memory().owns(address); };
   backend.prefetch = prefetch;
   backend.copy = copy;
   backend.synchronize = synchronize;
+  backend.order = order;
+  backend.settle = settle;
   backend.begin_graph = begin_graph;
   backend.end_graph = end_graph;
   backend.launch_graph = launch_graph;

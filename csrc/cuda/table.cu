@@ -11,7 +11,7 @@ void register_activation(Table<DeviceKernel>&);
 void register_reduction(Table<DeviceKernel>&);
 void register_softmax(Table<DeviceKernel>&);
 void register_loss(Table<DeviceKernel>&);
-void register_update(Table<DeviceKernel>&);
+void register_update(DeviceBackend&);
 void register_indexing(Table<DeviceKernel>&);
 void register_random(Table<DeviceKernel>&);
 
@@ -27,7 +27,7 @@ const DeviceBackend& backend() {
     register_reduction(table);
     register_softmax(table);
     register_loss(table);
-    register_update(table);
+    register_update(backend);
     register_indexing(table);
     register_random(table);
     return backend;

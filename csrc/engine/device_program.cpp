@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "engine/program.h"
+#include "engine/updates.h"
 
 namespace fastnn::engine {
 
@@ -99,10 +100,24 @@ void DeviceProgram::build(const std::vector<std::unique_ptr<Node>>& nodes, const
     open = false;
   };
   auto* index = reinterpret_cast<int64_t*>(index_.data());
+  std::vector<bool> is_launched(nodes.size());
+  // Launches the updates that can go with that of node i, where there are several.
+  auto launch_updates = [&]<class Update>(size_t i, void (*launch)(const Update*, int64_t)) {
+    const std::vector<size_t> together = updates_from<Update>(nodes, i);
+    if (together.size() < 2) return;
+    std::vector<Update> updates;
+    for (size_t each : together) {
+      updates.push_back(static_cast<const KernelLaunch<Update>&>(*nodes[each]).arguments());
+      is_launched[each] = true;
+    }
+    enqueue([&] { launch(updates.data(), static_cast<int64_t>(updates.size())); });
+  };
   try {
     for (Part& part : parts_)
       enqueue([&] { device_.copy_slice(part.block.data(), part.table.data(), part.used, index); });
     for (size_t i = 0; i < nodes.size(); ++i) {
+      if (!is_launched[i]) launch_updates(i, device_.sgd_updates), launch_updates(i, device_.adam_updates);
+      if (is_launched[i]) continue;
       if (dynamic_cast<const LaunchNode*>(nodes[i].get())) {
         enqueue([&] { nodes[i]->run(0, 0, 1, workspace_.data(), nullptr); });
       } else if (!is_ahead(nodes, i, steps)) {

@@ -3,6 +3,8 @@
 // Nodes that the CPU runs (a function in Python, labels that a kernel has made) cut a step into several graphs, and
 // wait for what comes before them. Without any, nothing of a run is waited for but its end.
 //
+// Updates of parameters are one launch: updates.h.
+//
 // What varies from step to step (scalars, rows of the data, labels) lies in one block. The CPU reads and checks all of
 // it before the first step is launched, as a table; each step begins by copying its row of the table into the block.
 #pragma once

@@ -13,7 +13,7 @@
 
 namespace fastnn {
 
-inline constexpr int device_abi = 1;  // of everything below, and of the arguments in kernels.h
+inline constexpr int device_abi = 2;  // of everything below, and of the arguments in kernels.h
 
 template <class Arguments>
 struct DeviceKernel {
@@ -25,6 +25,8 @@ struct DeviceBackend {
   int abi;
   const char* name;         // "cuda"
   const char* description;  // of the device, for show_config()
+  int number;               // of the device, to other libraries
+  void* stream;             // the queue, to other libraries: a cudaStream_t
 
   std::byte* (*allocate)(int64_t bytes);                // shared memory, aligned to 256; of 0 bytes too
   void (*release)(std::byte* memory);                   // when what is enqueued by now has used it; throws nothing
@@ -33,6 +35,9 @@ struct DeviceBackend {
   // Enqueues a copy. Where `from` is the CPU's own memory, it has been read on return; where `to` is, it is written.
   void (*copy)(void* to, const void* from, int64_t bytes);
   void (*synchronize)();  // waits for all that is enqueued; throws what went wrong in it
+  // Of two streams, that of another library among them: what `then` is given from now on comes after what `first` has.
+  void (*order)(void* first, void* then);
+  void (*settle)();  // waits for all streams of the device
 
   // Between begin and end, launches are kept instead of run: a graph, launched as often as one likes.
   void (*begin_graph)();
@@ -45,6 +50,9 @@ struct DeviceBackend {
   void (*increment)(int64_t* index);
 
   Table<DeviceKernel> kernels;
+  // Several updates in one launch: of one dtype, and none writes what another reads or writes.
+  void (*sgd_updates)(const Sgd* updates, int64_t count);
+  void (*adam_updates)(const Adam* updates, int64_t count);
 };
 
 }  // namespace fastnn

@@ -86,6 +86,9 @@ struct Product {
   ProductChoice choice;
 };
 
+// Into chunks of so many K is cut, whose sums are added in order. This fixes the bits.
+inline constexpr int64_t product_chunk = 256, narrow_chunk = 4096;
+
 // Whether linear adds along its inputs in sixteen lanes, an expression of its own: cpu/narrow.h.
 constexpr bool is_narrow(int64_t outputs, int64_t inputs) { return outputs <= 12 && inputs >= 128; }
 

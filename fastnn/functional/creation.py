@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import devices
+from fastnn import devices, exchange
 from fastnn.autograd import Operation, track
 from fastnn.dispatch import constant, device_of, run, wrap
 
@@ -22,7 +22,8 @@ _DEFAULTS: dict[str, np.dtype[Any]] = {"f": FLOAT32, "i": INT64, "u": INT64, "b"
 
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
-    """A Tensor of `data`: numbers, nested sequences, an array (shared where it can be, not copied) or a Tensor.
+    """A Tensor of `data`: numbers, nested sequences, an array (shared where it can be, not copied), a Tensor, or what
+    has ``__cuda_array_interface__`` (copied, on the device).
 
     Floats become float32, integers int64. Arrays keep their dtype where it is float32, float64, int64, int32, uint8 or
     bool; other integers become int64. Raises TypeError for other dtypes, and ValueError for numbers that an integer
@@ -38,6 +39,9 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     """
     if hasattr(data, "_storage"):
         result = run("cast", data) if dtype is None else run("cast", data, dtype=dtype_of("tensor", dtype).name)
+    elif exchange.has_array_interface(data):
+        result = wrap(exchange.from_array_interface(data, "tensor"))
+        result = result if dtype is None else run("cast", result, dtype=dtype_of("tensor", dtype).name)
     else:
         result = wrap(as_array(data, dtype))
     return made_on("tensor", device, result, requires_grad)

@@ -5,9 +5,11 @@ import pytest
 from recorded_steps import BATCH, STEP_KINDS, STEPS, class_batches, fused_softmax_regression
 from test_engine import RECORDED, eager, gathered, losses_of, recorded, rows_and_dataset, run_wide, wide_mlp
 
+import fastnn as fn
 from fastnn import functional as F
 from fastnn.data import ArrayDataset, Column
 from fastnn.record import Engine, Replayer
+from fastnn.record.fuse import fuse
 
 # Those that make no Tensor on the CPU within a step.
 KINDS = [kind for kind in STEP_KINDS if kind not in ("MLP from scratch", "powers and masked places")]
@@ -78,6 +80,97 @@ def test_nothing_is_waited_for_within_a_call(cuda):
         waits.append(cuda.standin_waits() - before[0])
         assert cuda.standin_launches() == before[1]  # the graph has them
     assert waits == [2, 2, 2]  # before it and after it
+
+
+OPTIMIZERS = {
+    "SGD": [lambda params: fn.optim.SGD(params, lr=0.1)],
+    "momentum": [lambda params: fn.optim.SGD(params, lr=0.1, momentum=0.9, weight_decay=0.01)],
+    "Adam": [lambda params: fn.optim.Adam(params, lr=0.01)],
+    "AdamW, at two rates": [
+        lambda params: fn.optim.AdamW([{"params": params[:2], "lr": 0.01}, {"params": params[2:], "lr": 0.1}])
+    ],
+    "SGD, twice": [lambda params: fn.optim.SGD(params, lr=0.1), lambda params: fn.optim.SGD(params, lr=0.2)],
+}
+
+
+def updated_by(*rounds):
+    """A network of three layers, and a step of rounds, each of which ends with updates by optimizers of its own."""
+
+    def make():
+        fn.manual_seed(1)
+        net = fn.nn.Sequential(
+            fn.nn.Flatten(), fn.nn.Linear(6, 8), fn.nn.ReLU(), fn.nn.Linear(8, 8), fn.nn.ReLU(), fn.nn.Linear(8, 3)
+        )
+        params = list(net.parameters())
+        made = []
+
+        def step(X, y):
+            if not made:  # now that the parameters are where they stay
+                made.extend([optimizer(params) for optimizer in optimizers] for optimizers in rounds)
+            for optimizers in made:
+                for param in params:
+                    param.grad = None
+                loss = fn.nn.functional.cross_entropy(net(X), y)
+                loss.backward()
+                for optimizer in optimizers:
+                    optimizer.step()
+            return loss
+
+        return params, step
+
+    return make
+
+
+def of_two_dtypes():
+    a, b = (fn.ones(3, dtype=dtype, requires_grad=True) for dtype in ("float32", "float64"))
+    made = []
+
+    def step(X, y):
+        made[:] = made or [fn.optim.SGD([a, b], lr=0.1)]
+        a.grad = b.grad = None
+        loss = (a * a * X.mean()).sum()
+        loss.backward()
+        (b * b).sum().backward()
+        made[0].step()
+        return loss
+
+    return [a, b], step
+
+
+MAKERS = {name: updated_by(optimizers) for name, optimizers in OPTIMIZERS.items()}
+MAKERS["two rounds"] = updated_by(OPTIMIZERS["SGD"], OPTIMIZERS["Adam"], OPTIMIZERS["momentum"])
+MAKERS["two dtypes"] = of_two_dtypes
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_updates_in_one_launch_have_the_bits_of_eager_ones_on_the_cpu(name):
+    batches = class_batches()
+    there = [[part.to("cuda") for part in batch] for batch in batches]
+    state, losses, plan = recorded(moved(MAKERS[name]), there)
+    engine = Engine(plan)
+    for batch in there[RECORDED:]:
+        engine.load(batch)
+        losses += losses_of(engine, engine.run(1))
+    expected, expected_state = eager(MAKERS[name], batches)
+    assert losses == expected
+    assert [tensor.numpy().tobytes() for tensor in state] == expected_state
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel", "launches"),
+    [("SGD", "sgd_update", 1), ("Adam", "adam_update", 1), ("SGD, twice", "sgd_update", 2)],
+)
+def test_updates_of_a_step_are_one_launch(cuda, name, kernel, launches):
+    there = [[part.to("cuda") for part in batch] for batch in class_batches()]
+    _, _, plan = recorded(moved(MAKERS[name]), there)
+    engine = Engine(plan)
+    engine.load(there[0])
+    before = cuda.standin_launches()
+    engine.run(1)  # makes the graph
+    kernels = [step.kernel for step in fuse(plan).steps]
+    updates = kernels.count(kernel)
+    assert updates >= 3
+    assert cuda.standin_launches() - before == len(kernels) - updates + launches
 
 
 def test_gradients_are_kept_on_the_device_where_they_are_asked_for():

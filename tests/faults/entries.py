@@ -3,6 +3,7 @@
 import ast
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, get_args
@@ -109,6 +110,16 @@ def _register(capsule: object) -> None:
         _core.register_device(capsule)
 
 
+def _without_device(native: Callable[..., Any]) -> Callable[..., None]:
+    """`native`, which finds after it has looked at its arguments that there is no device."""
+
+    def call(**arguments: Any) -> None:
+        with suppress(_core.DeviceError):
+            native(**arguments)
+
+    return call
+
+
 def _set_value(slot: _core.Slot, value: float) -> float:
     slot.value = value
     return slot.value
@@ -138,6 +149,24 @@ _SERVICES = [
     _service("synchronize", _core.synchronize, dict),
     _service("prefetch", _core.prefetch, lambda: {"x": np.zeros(3)}, x=np.ndarray),
     _service("register_device", _register, lambda: {"capsule": _core.kernel_table}, capsule=object),
+    _service("device_place", _without_device(_core.device_place), dict),
+    _service("order", _without_device(_core.order), lambda: {"first": 1, "then": 2}, first=int, then=int),
+    _service(
+        "lend",
+        _without_device(_core.lend),
+        lambda: {"x": np.zeros(3), "managed": False, "versioned": True, "copied": False},
+        x=np.ndarray,
+        managed=bool,
+        versioned=bool,
+        copied=bool,
+    ),
+    _service(
+        "from_dlpack",
+        _without_device(_core.from_dlpack),
+        lambda: {"capsule": np.zeros(3).__dlpack__()},
+        capsule=object,
+    ),
+    _service("copy_of_foreign", _without_device(_core.copy_of_foreign), lambda: {"x": np.zeros(3)}, x=np.ndarray),
     _service(
         "transfer",
         _core.transfer,

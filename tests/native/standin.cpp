@@ -25,7 +25,9 @@ using Work = std::function<void()>;
 using Graph = std::vector<Work>;
 std::vector<Work> queue;
 Graph* capturing = nullptr;
-int64_t launches = 0, waits = 0;
+int64_t launches = 0, waits = 0, settled = 0;
+std::vector<int64_t> ordered;  // pairs of streams
+constexpr int64_t stream = 7;  // its own
 
 // ---- memory: one range of addresses, given out block by block, whose bytes mean nothing at first ----
 
@@ -92,6 +94,12 @@ void copy(void* to, const void* from, int64_t bytes) {
   enqueue([=, bytes = std::vector<std::byte>(first, first + size)] { std::memcpy(to, bytes.data(), size); });
 }
 
+// Another stream runs at once: what is to come before has to be over.
+void order(void* first, void* then) {
+  for (void* each : {first, then}) ordered.push_back(reinterpret_cast<int64_t>(each));
+  if (ordered.end()[-2] == stream) synchronize();
+}
+
 // ---- kernels: the CPU's, in one thread ----
 
 template <auto entry>
@@ -135,6 +143,16 @@ Table<DeviceKernel> kernels_of_device() {
   return all;
 }
 
+// Several updates as one launch.
+template <auto entry, class Arguments>
+void launch_all(const Arguments* updates, int64_t count) {
+  ++launches;
+  enqueue([each = std::vector<Arguments>(updates, updates + count)] {
+    for (Arguments arguments : each)
+      (table->*entry).run(arguments, 0, 0, On<entry>::planned(arguments).items[0], nullptr, nullptr);
+  });
+}
+
 // ---- graphs ----
 
 void begin_graph() { capturing = new Graph; }
@@ -166,12 +184,16 @@ const DeviceBackend* standin(const void* kernels, bool is_guarded) {
   backend = {device_abi,
              "cuda",
              "a queue on the CPU",
+             0,
+             reinterpret_cast<void*>(stream),
              allocate,
              release,
              owns,
              [](const void*, int64_t) {},
              copy,
              synchronize,
+             order,
+             [] { ++settled, synchronize(); },
              begin_graph,
              end_graph,
              launch_graph,
@@ -179,12 +201,20 @@ const DeviceBackend* standin(const void* kernels, bool is_guarded) {
              copy_slice,
              copy_to_slice,
              increment,
-             kernels_of_device()};
+             kernels_of_device(),
+             launch_all<&Table<Kernel>::sgd_update, Sgd>,
+             launch_all<&Table<Kernel>::adam_update, Adam>};
   return &backend;
 }
 
 int64_t standin_launches() { return launches; }
 int64_t standin_waits() { return waits; }
+int64_t standin_settled() { return settled; }
+// The streams of the call of order() before which there have been `number`; 0 where there is none.
+int64_t standin_ordered(int64_t number, bool then) {
+  auto place = static_cast<size_t>(2 * number + then);
+  return place < ordered.size() ? ordered[place] : 0;
+}
 int64_t standin_in_use() { return in_use; }
 void standin_limit(int64_t bytes) { limit = bytes; }
 void standin_fail() {

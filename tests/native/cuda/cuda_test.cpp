@@ -267,6 +267,43 @@ void test_updates_take_addresses_that_are_not_aligned() {
   }
 }
 
+// More than there are in a launch; some are empty, some not aligned, and of each the scalars are its own.
+void test_updates_in_one_launch_have_the_bits_of_one_after_the_other() {
+  Source source{9};
+  constexpr size_t count = 131;
+  std::vector<Elements<double>> p, g, v, s;
+  std::vector<double> scalars;
+  for (size_t i = 0; i < count; ++i) {
+    const int64_t n = i % 10 == 3 ? 0 : i == 50 ? 9000 : source.below(700) + 1;
+    p.emplace_back(source, n, source.below(2)), g.emplace_back(source, n), v.emplace_back(source, n);
+    s.emplace_back(source, n);
+    for (double& element : s.back().all) element = std::abs(element);
+    scalars.push_back(0.01 * static_cast<double>(i % 50 + 1));
+  }
+  std::vector<Elements<double>> p_device = p, v_device = v, s_device = s;
+  std::vector<Sgd> sgd;
+  std::vector<Adam> adam;
+  auto fill = [&](auto& param, auto& first, auto& second) {
+    sgd.clear(), adam.clear();
+    for (size_t i = 0; i < count; ++i) {
+      const int64_t n = g[i].count;
+      const double* scalar = &scalars[i];
+      sgd.push_back({f64, n, param[i].data(), g[i].data(), i % 3 ? first[i].data() : nullptr, scalar, i % 3 ? 0.9 : 0,
+                     0.1, i % 2 ? 0.01 : 0, i % 4 == 0});
+      adam.push_back({f64, n, param[i].data(), g[i].data(), first[i].data(), second[i].data(), scalar, scalar, scalar,
+                      0.9, 0.999, 1e-8, 0.01, i % 2 == 0});
+    }
+  };
+  fill(p, v, s);
+  for (const Sgd& each : sgd) on_cpu(&Cpu::sgd_update, each);
+  for (const Adam& each : adam) on_cpu(&Cpu::adam_update, each);
+  fill(p_device, v_device, s_device);
+  backend().sgd_updates(sgd.data(), count);
+  backend().adam_updates(adam.data(), count);
+  backend().synchronize();
+  CHECK(p == p_device && v == v_device && s == s_device);
+}
+
 void test_rows_are_gathered_from_wherever_they_stand() {
   Source source{8};
   for (int64_t width : {1, 3, 4, 28, 784, 785}) {
@@ -309,6 +346,7 @@ int main() {
   test_softmax_of_rows_of_any_length_has_the_bits_of_the_cpu();
   test_cross_entropy_of_any_size_has_the_bits_of_the_cpu();
   test_updates_take_addresses_that_are_not_aligned();
+  test_updates_in_one_launch_have_the_bits_of_one_after_the_other();
   test_rows_are_gathered_from_wherever_they_stand();
   return report();
 }

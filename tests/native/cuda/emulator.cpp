@@ -205,6 +205,8 @@ bool fits(const dim3& grid, const dim3& block) {
 
 }  // namespace
 
+struct CUstream_st {
+} the_stream;
 struct CUgraph_st {
   std::vector<Launch> launches;
 };
@@ -259,7 +261,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, int, cudaS
   return emulator::enqueue(config, [=] { std::memmove(to, from, bytes); });
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = nullptr, cudaSuccess; }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = &the_stream, cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
   std::lock_guard lock(mutex);
   if (captured) return cudaErrorInvalidValue;
@@ -271,6 +273,16 @@ cudaError_t cudaStreamQuery(cudaStream_t) {
   std::lock_guard lock(mutex);
   return enqueued.empty() ? cudaSuccess : cudaErrorNotReady;
 }
+cudaError_t cudaDeviceSynchronize() { return cudaStreamSynchronize(nullptr); }
+
+// Another stream is one of which nothing is known: what is to come before something there has to be over by then.
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = nullptr, cudaSuccess; }
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t stream) {
+  return stream == &the_stream ? cudaStreamSynchronize(stream) : cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
+
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
   std::lock_guard lock(mutex);
   if (captured) return cudaErrorInvalidValue;

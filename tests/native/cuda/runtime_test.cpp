@@ -131,6 +131,21 @@ void test_slices_have_any_number_of_bytes() {
   }
 }
 
+void test_another_stream_comes_after_what_is_enqueued() {
+  int64_t* there = reinterpret_cast<int64_t*>(backend().allocate(8));
+  *there = 41;
+  backend().increment(there);
+  CHECK(*there == 41);
+  backend().order(backend().stream, reinterpret_cast<void*>(1));
+  CHECK(*there == 42);
+  backend().increment(there);
+  backend().order(reinterpret_cast<void*>(1), backend().stream);
+  CHECK(*there == 42);
+  backend().settle();
+  CHECK(*there == 43 && backend().number == 0);
+  backend().release(reinterpret_cast<std::byte*>(there));
+}
+
 // ---- graphs -------------------------------------------------------------------------------------------------------
 
 // Sums slices of a table into a ring, as a training step reads its batch and writes its loss.
@@ -188,6 +203,7 @@ int main() {
   test_copies_run_in_order_with_kernels();
   test_copies_stay_on_the_device();
   test_slices_have_any_number_of_bytes();
+  test_another_stream_comes_after_what_is_enqueued();
   test_a_graph_steps_through_slices();
   test_every_kernel_of_the_contract_is_there();
   return report();
