@@ -23,6 +23,7 @@ LIMIT_METHOD = (
 
 
 LOOKS = {
+    "fastnn": ("fastnn", "#000000", "v"),
     "fastnn eager": ("fastnn, steps from Python", "#7f7f7f", "x"),
     "fastnn cuda": ("fastnn, CUDA", "#0072b2", "X"),
     "numpy": ("NumPy", "#0072b2", "o"),
@@ -239,9 +240,10 @@ def draw_rates(results: Results, path: Path) -> None:
             key = f"{name}/{count}"
             shown = [(side, row) for side, row in zip(sides, rows, strict=True) if key in row.seconds]
             rates = [row.flops / statistics.median(row.seconds[key]) / 1e9 for _, row in shown]
-            axes.plot([side for side, _ in shown], rates, marker="o", markersize=4, label=name)
+            label, colour, marker = LOOKS[name]
+            axes.plot([side for side, _ in shown], rates, color=colour, marker=marker, markersize=5, label=label)
         if (limit := results["limits"].get(str(count))) is not None:
-            axes.axhline(limit["float32_gflops"], color="black", linestyle="--", linewidth=1, label="peak, measured")
+            axes.axhline(limit["float32_gflops"], color="#7f7f7f", linestyle="--", linewidth=1, label="peak, measured")
         axes.set_xscale("log", base=2)
         axes.set_xticks([2**power for power in range(4, 11)], [str(2**power) for power in range(4, 11)])
         axes.set_ylim(bottom=0)
