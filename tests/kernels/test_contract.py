@@ -59,7 +59,7 @@ def test_files_hold_the_kernels_that_the_contract_gives_them(file: str) -> None:
     names = sorted(name for name, home in DECLARED.items() if home == file)
     device_file = file.replace("cpu", "cuda").replace(".cpp", ".cu")
     for path in (file, device_file):
-        assert sorted(re.findall(r"\btable\.(\w+) = ", (CSRC / path).read_text())) == names, path
+        assert sorted(re.findall(r"\b(?:table|kernels)\.(\w+) = ", (CSRC / path).read_text())) == names, path
 
     specification = f"fastnn.reference.{Path(file).stem}"
     assert {getattr(reference, name).__module__ for name in names} == {specification}
