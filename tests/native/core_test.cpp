@@ -27,7 +27,7 @@ void a_product_is_right_on_every_thread_count() {
   CHECK(std::fabs(c[3 * n + 7] - exact) <= static_cast<double>(k) * 0x1p-24 * static_cast<double>(k));
 }
 
-void a_product_of_few_rows_packs_panel_by_panel() {
+void a_product_of_few_rows_keeps_no_copy_of_the_weights() {
   const int64_t m = 8, n = 2048, k = 2048;
   std::vector<float> x(m * k), weight(n * k), y(m * n);
   Product product{};
@@ -37,7 +37,7 @@ void a_product_of_few_rows_packs_panel_by_panel() {
   product.c = y.data(), product.c_row = n;
   kernels().linear.choose(product);
   Work work = kernels().linear.work(product);
-  CHECK(work.workspace == 0);
+  CHECK(work.workspace <= 32 * k * 4);  // the batch, turned into a panel
   CHECK(work.scratch < 256 * 1024);
   CHECK(work.items[1] > 1);
 }
@@ -127,7 +127,7 @@ void memory_is_aligned_and_comes_back() {
 
 int main() {
   a_product_is_right_on_every_thread_count();
-  a_product_of_few_rows_packs_panel_by_panel();
+  a_product_of_few_rows_keeps_no_copy_of_the_weights();
   errors_name_the_operation_and_the_argument();
   every_item_runs_once_whoever_calls();
   what_the_caller_has_set_changes_no_bit_and_stays_set();
