@@ -33,7 +33,7 @@ TINY_CASES: list[Callable[[], kernels.Case]] = [
     lambda: kernels._gather(20, 5, 7),
 ]  # fmt: skip
 PEERS = [("numpy", "numpy"), ("torch", "torch"), ("jax", "jax"), ("sklearn", "sklearn"), ("fastnn", "fastnn._core")]
-WITHOUT_KERNELS = ("jax", "sklearn")
+WITHOUT_KERNELS = ("sklearn",)
 
 
 FASHION_MNIST = train.fashion_mnist

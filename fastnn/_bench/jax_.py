@@ -6,9 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fastnn.dispatch import Array
-
-from .peers import Kernel
+from .peers import Kernel, named
 
 
 def _matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Kernel:
@@ -60,21 +58,4 @@ def _done(results: tuple[Any, ...]) -> tuple[Any, ...]:
     return results
 
 
-_KERNELS: dict[str, Callable[..., Kernel]] = {
-    "linear": lambda x, weight: _matmul(x, weight, transpose_b=True),
-    "matmul": _matmul,
-    "cross_entropy_with_grad": _cross_entropy,
-    "sgd_update": _sgd_update,
-    "relu": _relu,
-    "gather": _gather,
-}
-
-
-def _of_arrays(kernel: Callable[..., Kernel]) -> Callable[..., Kernel]:
-    def of_arrays(*arrays: Array, **scalars: Any) -> Kernel:
-        return kernel(*map(jnp.array, arrays), **scalars)
-
-    return of_arrays
-
-
-KERNELS = {name: _of_arrays(kernel) for name, kernel in _KERNELS.items()}
+KERNELS = named(jnp.array, _matmul, _cross_entropy, _sgd_update, _relu, _gather)

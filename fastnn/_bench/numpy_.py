@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnn.dispatch import Array
 
-from .peers import Kernel
+from .peers import Kernel, named
 
 
 def _matmul(a: Array, b: Array, transpose_a: bool = False, transpose_b: bool = False) -> Kernel:
@@ -62,11 +62,4 @@ def _gather(data: Array, indices: Array, divisor: float) -> Kernel:
     return call
 
 
-KERNELS: dict[str, Any] = {
-    "linear": lambda x, weight: _matmul(x, weight, transpose_b=True),
-    "matmul": _matmul,
-    "cross_entropy_with_grad": _cross_entropy,
-    "sgd_update": _sgd_update,
-    "relu": _relu,
-    "gather": _gather,
-}
+KERNELS = named(np.asarray, _matmul, _cross_entropy, _sgd_update, _relu, _gather)

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 Kernel = Callable[[], tuple[Any, ...]]
@@ -20,3 +21,27 @@ def kernels_of(library: str) -> dict[str, Callable[..., Kernel]]:
     """
     kernels: dict[str, Callable[..., Kernel]] = importlib.import_module(f"fastnn._bench.{library}_").KERNELS
     return kernels
+
+
+def named(
+    array_of: Callable[[Any], Any],
+    matmul: Callable[..., Kernel],
+    cross_entropy: Callable[..., Kernel],
+    sgd_update: Callable[..., Kernel],
+    relu: Callable[..., Kernel],
+    gather: Callable[..., Kernel],
+) -> dict[str, Callable[..., Kernel]]:
+    """The kernels of a library by their names in `fastnn.reference`; `array_of` makes its own of NumPy's arrays."""
+    kernels: dict[str, Callable[..., Kernel]] = {
+        "linear": partial(matmul, transpose_b=True),
+        "matmul": matmul,
+        "cross_entropy_with_grad": cross_entropy,
+        "sgd_update": sgd_update,
+        "relu": relu,
+        "gather": gather,
+    }
+
+    def of_arrays(kernel: Callable[..., Kernel]) -> Callable[..., Kernel]:
+        return lambda *arrays, **scalars: kernel(*map(array_of, arrays), **scalars)
+
+    return {name: of_arrays(kernel) for name, kernel in kernels.items()}

@@ -1,13 +1,10 @@
 """Kernels by PyTorch, results into tensors made once; the tensors share the memory of the arrays they are given."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from fastnn.dispatch import Array
-
-from .peers import Kernel
+from .peers import Kernel, named
 
 
 def _matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Kernel:
@@ -53,21 +50,4 @@ def _gather(data: Any, indices: Any, divisor: float) -> Kernel:
     return lambda: (torch.div(torch.index_select(data, 0, indices, out=rows), divisor, out=out),)
 
 
-_KERNELS: dict[str, Callable[..., Kernel]] = {
-    "linear": lambda x, weight: _matmul(x, weight, transpose_b=True),
-    "matmul": _matmul,
-    "cross_entropy_with_grad": _cross_entropy,
-    "sgd_update": _sgd_update,
-    "relu": _relu,
-    "gather": _gather,
-}
-
-
-def _of_arrays(kernel: Callable[..., Kernel]) -> Callable[..., Kernel]:
-    def of_arrays(*arrays: Array, **scalars: Any) -> Kernel:
-        return kernel(*map(torch.from_numpy, arrays), **scalars)
-
-    return of_arrays
-
-
-KERNELS = {name: _of_arrays(kernel) for name, kernel in _KERNELS.items()}
+KERNELS = named(torch.from_numpy, _matmul, _cross_entropy, _sgd_update, _relu, _gather)
