@@ -13,7 +13,7 @@
 
 namespace fastnn {
 
-inline constexpr int device_abi = 2;  // of everything below, and of the arguments in kernels.h
+inline constexpr int device_abi = 3;  // of everything below, and of the arguments in kernels.h
 
 template <class Arguments>
 struct DeviceKernel {
