@@ -10,7 +10,7 @@ from kernels.sampling import Array
 from fastnn import _core
 
 RNG = np.random.default_rng(0)
-STEPS, BATCH, EXAMPLES = 3, 37, 90
+STEPS, BATCH, EXAMPLES = 3, 150, 90  # several items of a layer of 784 inputs
 Step = tuple[Callable[[], object], list[Array]]
 """A step, and the arrays that it may change."""
 
@@ -118,7 +118,7 @@ def test_weights_of_classes() -> None:
 
 # ---- memory that is shared ------------------------------------------------------------------------------------
 
-SHAPE, FEW = (BATCH, 144), (BATCH, 10)
+SHAPE, FEW = (BATCH, 784), (BATCH, 10)
 
 
 def numbers(*shape: int) -> Array:
@@ -127,23 +127,23 @@ def numbers(*shape: int) -> Array:
 
 def views(*places: tuple[int, tuple[int, ...]]) -> list[Array]:
     """Arrays in one block of numbers, each from a place on."""
-    memory = numbers(40_000)
+    memory = numbers(150_000)
     return [memory[first : first + int(np.prod(shape))].reshape(shape) for first, shape in places]
 
 
 def arrays_of(name: str) -> dict[str, Array]:
     """What a step reads and writes, some of it in the same memory."""
-    a = {"x": numbers(EXAMPLES, 144), "batch": numbers(*SHAPE), "weight": numbers(10, 144), "logits": numbers(*FEW)}
+    a = {"x": numbers(EXAMPLES, 784), "batch": numbers(*SHAPE), "weight": numbers(10, 784), "logits": numbers(*FEW)}
     a |= {"labels": np.arange(BATCH) % 10, "loss": np.zeros((), np.float32), "grad": numbers(*FEW)}
     match name:
         case "logits over the data":
-            a["x"], a["logits"] = views((0, (EXAMPLES, 144)), (5000, FEW))
+            a["x"], a["logits"] = views((0, (EXAMPLES, 784)), (20_000, FEW))
         case "weights among the rows":
             a["weight"] = a["batch"][20:30]
         case "gradients over the rows":
-            a["grad"] = a["batch"].reshape(-1)[100 : 100 + BATCH * 10].reshape(FEW)
+            a["grad"] = a["batch"].reshape(-1)[-BATCH * 10 :].reshape(FEW)
         case "gradients over the weights":
-            a["grad"] = a["weight"].reshape(-1)[100 : 100 + BATCH * 10].reshape(FEW)
+            a["weight"], a["grad"] = views((0, (10, 784)), (100, FEW))
         case "gradients over the data":
             a["grad"] = a["x"].reshape(-1)[100 : 100 + BATCH * 10].reshape(FEW)
         case "labels of the logits":  # of the lowest byte of 0, and of 1 in what was there before
