@@ -236,10 +236,6 @@ constexpr int64_t losses_at = 64;
 
 inline bool has_denominator(const CrossEntropy& a) { return a.labels && a.reduction == Reduction::mean; }
 inline bool has_sum(const CrossEntropy& a) { return a.reduction != Reduction::none; }
-inline int64_t workspace_of(const CrossEntropy& a) { return losses_at + a.rows * item_size(a.dtype); }
-inline double nanoseconds_of_row(const CrossEntropy& a) {
-  return is_short(a.classes) ? 6 : 0.08 * static_cast<double>(a.classes * item_size(a.dtype));
-}
 
 template <class T>
 T divisor_of(const CrossEntropy& a, const std::byte* workspace) {

@@ -8,41 +8,37 @@
 // Sums are the sixteen-lane folds of reduce.h. Why mse_loss is fast: an item is a block of that fold, read once for
 // loss and gradient. Why accuracy is fast: lanes are rows for few classes; for many no position is sought, only whether
 // a logit beats the label's.
+#include "cpu/loss.h"
+
 #include "cpu/cross_entropy.h"
 
 namespace fastnn {
 namespace {
 
-// ---- cross_entropy ----------------------------------------------------------------------------------------------
-
-template <class T>
-void cross_entropy_phase(const CrossEntropy& a, int phase, int64_t first, int64_t last, std::byte* workspace) {
-  const int64_t rows = rows_of_item(a.classes);
-  switch (phase + !has_denominator(a)) {
-    case 0: return find_denominator<T>(a, workspace);
-    case 1: return cross_entropy_part<T>(a, first * rows, at_most(last * rows, a.rows), workspace);
-    default: return sum_losses<T>(a, workspace);
-  }
-}
+// ---- cross_entropy: its parts are at the end --------------------------------------------------------------------
 
 Work cross_entropy_work(const CrossEntropy& a) {
   const int64_t rows = rows_of_item(a.classes);
   const double n = static_cast<double>(a.rows), item = static_cast<double>(rows);
-  Work work{0, {}, {}, workspace_of(a), 0};
+  Work work{0, {}, {}, FASTNN_ISA::loss_workspace(a), 0};
   auto add = [&](int64_t items, double cost) {
     work.items[work.phases] = items;
     work.cost[work.phases++] = cost;
   };
   if (has_denominator(a)) add(1, n * (a.weight ? 2 : 0.3));
-  add(ceil_div(a.rows, rows), item * nanoseconds_of_row(a));
+  add(ceil_div(a.rows, rows), item * FASTNN_ISA::nanoseconds_of_row(a));
   if (has_sum(a)) add(1, n * 0.1);
   return work;
 }
 
 void cross_entropy_run(const CrossEntropy& a, int phase, int64_t first, int64_t last, std::byte* workspace,
                        std::byte*) {
-  if (a.dtype == DType::float32) cross_entropy_phase<float>(a, phase, first, last, workspace);
-  else cross_entropy_phase<double>(a, phase, first, last, workspace);
+  const int64_t rows = rows_of_item(a.classes);
+  switch (phase + !has_denominator(a)) {
+    case 0: return FASTNN_ISA::begin_loss(a, workspace);
+    case 1: return FASTNN_ISA::loss_of_rows(a, first * rows, at_most(last * rows, a.rows), workspace);
+    default: return FASTNN_ISA::end_loss(a, workspace);
+  }
 }
 
 // ---- mse_loss ---------------------------------------------------------------------------------------------------
@@ -173,6 +169,32 @@ void accuracy_run(const Accuracy& a, int phase, int64_t first, int64_t last, std
 }  // namespace
 
 namespace FASTNN_ISA {
+
+int64_t loss_workspace(const CrossEntropy& a) {
+  return ceil_div(losses_at + a.rows * item_size(a.dtype), losses_at) * losses_at;
+}
+
+double nanoseconds_of_row(const CrossEntropy& a) {
+  return is_short(a.classes) ? 6 : 0.08 * static_cast<double>(a.classes * item_size(a.dtype));
+}
+
+void begin_loss(const CrossEntropy& a, std::byte* workspace) {
+  if (!has_denominator(a)) return;
+  if (a.dtype == DType::float32) find_denominator<float>(a, workspace);
+  else find_denominator<double>(a, workspace);
+}
+
+void loss_of_rows(const CrossEntropy& a, int64_t begin, int64_t end, std::byte* workspace) {
+  if (a.dtype == DType::float32) cross_entropy_part<float>(a, begin, end, workspace);
+  else cross_entropy_part<double>(a, begin, end, workspace);
+}
+
+void end_loss(const CrossEntropy& a, const std::byte* workspace) {
+  if (!has_sum(a)) return;
+  if (a.dtype == DType::float32) sum_losses<float>(a, workspace);
+  else sum_losses<double>(a, workspace);
+}
+
 void register_loss(KernelTable& table) {
   table.cross_entropy = {cross_entropy_work, cross_entropy_run};
   table.cross_entropy_with_grad = {cross_entropy_work, cross_entropy_run};

@@ -160,13 +160,20 @@ FASTNN_INLINE void narrow_gathered_as(const Gather& g, int64_t row, int64_t k, Q
   const int64_t ahead = rows_ahead(g.width * static_cast<int64_t>(sizeof(From)));
   auto rows = [&](int64_t i, auto number) __attribute__((always_inline)) {
     constexpr int height = decltype(number)::value;
-    Gathered<T, From, Quotient, height> x{{}, {}, out + i * g.width, g.width, quotient};
-    for (int r = 0; r < height; ++r) {
-      x.from[r] = data + g.indices[row + i + r] * g.stride;
-      x.ahead[r] =
-          reinterpret_cast<const std::byte*>(data + g.indices[at_most(row + i + r + ahead, g.count - 1)] * g.stride);
+    T* to = out + i * g.width;
+    if constexpr (height == 1) {  // a row that is left over
+      const From* from = data + g.indices[row + i] * g.stride;
+      for (int64_t c = 0; c < kc; c += lanes<T>) store(to + c, quotient(load_as<T>(from + c)));
+      return InPlace<T>{to, g.width};
+    } else {
+      Gathered<T, From, Quotient, height> x{{}, {}, to, g.width, quotient};
+      for (int r = 0; r < height; ++r) {
+        x.from[r] = data + g.indices[row + i + r] * g.stride;
+        x.ahead[r] =
+            reinterpret_cast<const std::byte*>(data + g.indices[at_most(row + i + r + ahead, g.count - 1)] * g.stride);
+      }
+      return x;
     }
-    return x;
   };
   narrow_rows<T, most_outputs<T>>(outputs, count, kc, rows, weight, weight_row, c, c_row, first);
 }
@@ -180,16 +187,18 @@ int64_t narrow_row(int64_t k) {
   return ceil_div(k, line) * line;
 }
 
-template <class T, class... Rest>
+template <class... Rest>
 void narrow_gathered(const Gather& g, int64_t row, int64_t k, Rest... rest) {
-  if (g.data_dtype == g.out_dtype) narrow_gathered_as<T, T>(g, row, k, Unchanged<T>{}, rest...);
-  else narrow_gathered_as<T, uint8_t>(g, row, k, Reciprocal<T>(static_cast<T>(g.divisor)), rest...);
+  if (g.data_dtype == DType::float32) narrow_gathered_as<float, float>(g, row, k, Unchanged<float>{}, rest...);
+  else narrow_gathered_as<float, uint8_t>(g, row, k, Reciprocal<float>(static_cast<float>(g.divisor)), rest...);
 }
 
-// Whether a tile can gather its rows itself: of whole vectors, and not of a division that only a division equals.
+// Whether a tile can gather its rows itself: float32 of whole vectors, and not of a division that only a division
+// equals. (Each kind of rows is compiled for every number of outputs: none for what is rare.)
 template <class T>
 bool gathers_on_the_way(const Product& p) {
   const Gather& g = *p.gather;
+  if (sizeof(T) != 4) return false;
   if (g.width % fold_lanes != 0) return false;
   if (g.data_dtype == g.out_dtype) return g.divisor == 1;
   const T divisor = static_cast<T>(g.divisor);
@@ -268,9 +277,11 @@ void narrow_run(const Product& p, int phase, int64_t first, int64_t last, std::b
         const int outputs = static_cast<int>(first_of(g + 1, p.n, groups) - j);
         const T* of_weight = weight + j * weight_row + k;
         T* to = c + row * p.c_row + j;
-        if (g == 0 && p.choice.gathers) {  // the next outputs find them in x
-          narrow_gathered<T>(*p.gather, row, k, outputs, rows, kc, of_weight, weight_row, to, p.c_row, k == 0);
-          continue;
+        if constexpr (sizeof(T) == 4) {
+          if (g == 0 && p.choice.gathers) {  // the next outputs find them in x
+            narrow_gathered(*p.gather, row, k, outputs, rows, kc, of_weight, weight_row, to, p.c_row, k == 0);
+            continue;
+          }
         }
         narrow_rows<T, most_outputs<T>>(
             outputs, rows, kc, [=](int64_t i, auto) { return InPlace<T>{of_x + i * x_row, x_row}; }, of_weight,

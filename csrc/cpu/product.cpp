@@ -14,7 +14,7 @@
 // The lanes run along the side that costs less (`swapped`). An operand that L1 holds, or whose panels meet few others,
 // is not packed but read where it stands. What follows the sum is done strip by strip, while a strip of c is in L1; the
 // update of plain SGD even before, while the sums are in registers. (eager::explain_product says what was chosen.)
-#include "cpu/layer_loss.h"
+#include "cpu/loss.h"
 #include "cpu/narrow.h"
 #include "cpu/pack.h"
 #include "cpu/tail.h"
@@ -362,16 +362,15 @@ template <class T>
 void run_phase(const Product& p, int phase, int64_t first, int64_t last, std::byte* workspace, std::byte* scratch) {
   auto run = p.choice.along_k ? narrow_run<T> : run_as<T>;
   if (!p.choice.has_loss) return run(p, phase, first, last, workspace, scratch);
-  const LossOfLayer<T> loss(p);
-  std::byte* behind = workspace + loss.workspace();
+  std::byte* behind = workspace + FASTNN_ISA::loss_workspace(*p.loss);
   if (phase == 0) {
-    if (first == 0) loss.begin(workspace);
+    if (first == 0) FASTNN_ISA::begin_loss(*p.loss, workspace);
     return run(p, 0, at_least(first - 1, 0), last - 1, behind, scratch);
   }
-  if (phase == 2) return loss.end(workspace);
+  if (phase == 2) return FASTNN_ISA::end_loss(*p.loss, workspace);
   for (int64_t item = first; item < last; ++item) {
     run(p, 1, item, item + 1, behind, scratch);
-    loss.rows(first_row_of<T>(p, item), first_row_of<T>(p, item + 1), workspace);
+    FASTNN_ISA::loss_of_rows(*p.loss, first_row_of<T>(p, item), first_row_of<T>(p, item + 1), workspace);
   }
 }
 
@@ -379,7 +378,14 @@ Work product_work(const Product& p) {
   const bool is_float = p.dtype == DType::float32;
   Work work = p.choice.along_k ? (is_float ? narrow_work<float>(p) : narrow_work<double>(p))
                                : (is_float ? work_of<float>(p) : work_of<double>(p));
-  return p.choice.has_loss ? with_loss(p, work) : work;
+  if (!p.choice.has_loss) return work;
+  // The denominator is an item of the first phase, the sum a phase of its own.
+  const double rows = static_cast<double>(p.m);
+  work.phases = 3, work.items[0] += 1, work.items[2] = 1;
+  work.cost[1] += rows * FASTNN_ISA::nanoseconds_of_row(*p.loss) / static_cast<double>(at_least(work.items[1], 1));
+  work.cost[2] = rows * 0.1;
+  work.workspace += FASTNN_ISA::loss_workspace(*p.loss);
+  return work;
 }
 
 void product_run(const Product& p, int phase, int64_t first, int64_t last, std::byte* workspace, std::byte* scratch) {
