@@ -40,6 +40,17 @@ void bind_device(py::module_& m) {
       "device_description", [] { return device() ? std::optional<std::string>(device()->description) : std::nullopt; },
       "What the registered device says of itself, or None.");
   m.def(
+      "load_library",
+      [](const std::vector<std::string>& files) {
+        const DeviceBackend* backend = device();
+        if (!backend) raise<DeviceError>("load_library", "there is no device");
+        std::vector<const char*> names;
+        for (const std::string& file : files) names.push_back(file.c_str());
+        return std::string(backend->load_library(names.data(), static_cast<int64_t>(names.size())));
+      },
+      py::arg("files"),
+      "Takes a library for products in tf32 and bf16 into use, the first of these that can be loaded; its name.");
+  m.def(
       "device_of",
       [](const Array& x) { return is_on_device(require_numpy("device_of", x).data()) ? device()->name : "cpu"; },
       py::arg("x"), "The name of the device on which an array lies.");
