@@ -89,6 +89,11 @@ OPTIMIZERS = {
     "AdamW, at two rates": [
         lambda params: fn.optim.AdamW([{"params": params[:2], "lr": 0.01}, {"params": params[2:], "lr": 0.1}])
     ],
+    "SGD between Adams": [
+        lambda params: fn.optim.Adam(params[3:], lr=0.01),
+        lambda params: fn.optim.SGD(params[2:3], lr=0.1),  # of a weight: it goes with its product
+        lambda params: fn.optim.Adam(params[:2], lr=0.01),
+    ],
     "SGD, twice": [lambda params: fn.optim.SGD(params, lr=0.1), lambda params: fn.optim.SGD(params, lr=0.2)],
 }
 
@@ -158,7 +163,12 @@ def test_updates_in_one_launch_have_the_bits_of_eager_ones_on_the_cpu(name):
 
 @pytest.mark.parametrize(
     ("name", "kernel", "launches"),
-    [("SGD", "sgd_update", 1), ("Adam", "adam_update", 1), ("SGD, twice", "sgd_update", 2)],
+    [
+        ("SGD", "sgd_update", 1),
+        ("Adam", "adam_update", 1),
+        ("SGD between Adams", "adam_update", 1),
+        ("SGD, twice", "sgd_update", 2),
+    ],
 )
 def test_updates_of_a_step_are_one_launch(cuda, name, kernel, launches):
     there = [[part.to("cuda") for part in batch] for batch in class_batches()]

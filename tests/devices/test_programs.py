@@ -125,6 +125,7 @@ def test_a_program_may_grow_and_read_rows_elsewhere() -> None:
     memory[:2] = 5, 5
     assert program.run(1).tolist() == [[10.0, 2.0]]
     program.record(lambda: _core.add(total, total, out=twice))
+    assert program.run(1).tolist() == [[10.0, 20.0]]
     assert program.run(2, np.array([0, 1, 2, 3]), memory[:2]).tolist() == [[1.0, 2.0], [5.0, 10.0]]
 
 

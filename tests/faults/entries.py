@@ -104,18 +104,28 @@ def batches() -> _core.Program:
     return program
 
 
-def _register(capsule: object) -> None:
+def _register(*positional: object, **arguments: object) -> None:
     """Registers no device, whatever is given: a capsule of another name stands for the right one."""
-    if capsule is not _core.kernel_table:
-        _core.register_device(capsule)
+    if positional or [*arguments] != ["capsule"] or arguments["capsule"] is not _core.kernel_table:
+        _core.register_device(*positional, **arguments)
 
 
 def _without_device(native: Callable[..., Any]) -> Callable[..., None]:
     """`native`, which finds after it has looked at its arguments that there is no device."""
 
-    def call(**arguments: Any) -> None:
+    def call(*positional: Any, **arguments: Any) -> None:
         with suppress(_core.DeviceError):
-            native(**arguments)
+            native(*positional, **arguments)
+
+    return call
+
+
+def _whatever(native: Callable[..., Any]) -> Callable[..., bool]:
+    """`native`, whose result depends on the machine, or on strides."""
+
+    def call(*positional: Any, **arguments: Any) -> bool:
+        native(*positional, **arguments)
+        return True
 
     return call
 
@@ -143,8 +153,8 @@ _SERVICES = [
         dtype=np.dtype,
         device=str,
     ),
-    _service("device_name", lambda: bool(_core.device_name()) or True, dict),  # whatever this machine has
-    _service("device_description", lambda: bool(_core.device_description()) or True, dict),
+    _service("device_name", _whatever(_core.device_name), dict),
+    _service("device_description", _whatever(_core.device_description), dict),
     _service("device_of", _core.device_of, lambda: {"x": np.zeros(3)}, x=Any),  # no element is read
     _service("synchronize", _core.synchronize, dict),
     _service("prefetch", _core.prefetch, lambda: {"x": np.zeros(3)}, x=np.ndarray),
@@ -177,7 +187,7 @@ _SERVICES = [
     ),
     _service(
         "explain_product",
-        lambda **arguments: bool(kernels.explain_product(**arguments)),  # what it says depends on strides
+        _whatever(kernels.explain_product),
         lambda: {"a": np.zeros((2, 3)), "b": np.zeros((4, 3)), "transpose_b": True},
         a=np.ndarray,
         b=np.ndarray,

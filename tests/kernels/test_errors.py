@@ -155,6 +155,7 @@ SHAPES = [
     *rows("where", {"condition": ones(4) > 0, "a": ones(2, 3), "b": ones(3)}, ValueError, r"\bcondition\b.*\(4,\)"),
     *rows("relu_backward sigmoid_backward tanh_backward", {"grad": ones(2), "y": ones(3)}, ValueError, r"\bgrad\b"),
     *rows("softmax_backward log_softmax_backward", {"grad": ones(1, 3), "y": a23}, ValueError, r"\bgrad\b.*\by\b"),
+    *rows("softmax log_softmax", {"x": ones()}, ValueError, r"\bx\b.*1 dimension"),
     *rows("cast", {"x": a23, "shape": (3, 3)}, ValueError, r"\bx\b.*\(2, 3\).*\(3, 3\)"),
     *rows("cast", {"x": a23, "out": ones()}, ValueError, r"\bx\b.*\(2, 3\).*\(\)"),
     *rows("cast", {"x": a23, "shape": (3,)}, ValueError, r"\bx\b.*\(3,\)"),
