@@ -381,9 +381,9 @@ def linear(
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: int | None = None,
 ) -> typing.Any: ...
-def load_library(files: collections.abc.Sequence[str]) -> str:
+def load_library(file: str) -> str:
     """
-    Takes a library for products in tf32 and bf16 into use, the first of these that can be loaded; its name.
+    Takes a library for products in tf32 and bf16 into use, unless one is; its name and version.
     """
 
 def log(

@@ -90,8 +90,11 @@ def _load_library() -> tuple[str, str]:
     """The name and version of cuBLASLt once it is loaded; without it nothing, and why."""
     package = importlib.util.find_spec("nvidia")
     folders = list(package.submodule_search_locations or ()) if package else []
-    files = [[name, *(str(Path(folder, place, name)) for folder in folders)] for name, place in _LIBRARIES]
-    try:
-        return _core.load_library([file for each in files for file in each]), ""
-    except _core.DeviceError as error:
-        return "", f"not available: install nvidia-cublas ({error})"
+    reasons = []
+    for name, place in _LIBRARIES:
+        for file in (name, *(str(Path(folder, place, name)) for folder in folders)):
+            try:
+                return _core.load_library(file), ""
+            except _core.DeviceError as error:
+                reasons.append(str(error))
+    return "", f"not available: install nvidia-cublas ({'; '.join(reasons)})"

@@ -41,15 +41,11 @@ void bind_device(py::module_& m) {
       "What the registered device says of itself, or None.");
   m.def(
       "load_library",
-      [](const std::vector<std::string>& files) {
-        const DeviceBackend* backend = device();
-        if (!backend) raise<DeviceError>("load_library", "there is no device");
-        std::vector<const char*> names;
-        for (const std::string& file : files) names.push_back(file.c_str());
-        return std::string(backend->load_library(names.data(), static_cast<int64_t>(names.size())));
+      [](Name file) {
+        if (!device()) raise<DeviceError>("load_library", "there is no device");
+        return std::string(device()->load_library(file.text));
       },
-      py::arg("files"),
-      "Takes a library for products in tf32 and bf16 into use, the first of these that can be loaded; its name.");
+      py::arg("file"), "Takes a library for products in tf32 and bf16 into use, unless one is; its name and version.");
   m.def(
       "device_of",
       [](const Array& x) { return is_on_device(require_numpy("device_of", x).data()) ? device()->name : "cpu"; },

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <type_traits>
 
 #include "cuda/cublaslt.h"
 #include "cuda/cublaslt_api.h"
@@ -30,11 +31,11 @@ void check(const Functions& functions, Status status, const char* what) {
 
 Library open(const char* file) {
   device();  // the library begins with the device that is in use
-  void* opened = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+  std::unique_ptr<void, int (*)(void*)> opened(dlopen(file, RTLD_NOW | RTLD_LOCAL), dlclose);
   if (!opened) throw DeviceError(dlerror());
   Library library{};
   auto find = [&](auto& function, const char* name) {
-    void* found = dlsym(opened, name);
+    void* found = dlsym(opened.get(), name);
     if (!found) throw DeviceError(std::string(file) + " has no " + name);
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(found);
   };
@@ -45,6 +46,7 @@ Library open(const char* file) {
   const size_t version = library.functions.get_version();  // 130002 is 13.0.2
   library.description = "cuBLASLt " + std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) +
                         "." + std::to_string(version % 100);
+  opened.release();  // it stays
   return library;
 }
 
@@ -166,17 +168,9 @@ Products& products() {
 
 }  // namespace
 
-const char* load(const char* const* files, int64_t count) {
+const char* load(const char* file) {
   std::lock_guard lock(loading);
-  std::string why;
-  for (int64_t i = 0; i < count && !loaded; ++i) {
-    try {
-      loaded = new Products(open(files[i]));
-    } catch (const DeviceError& error) {
-      why += (why.empty() ? "" : "; ") + std::string(error.what());
-    }
-  }
-  if (!loaded) throw DeviceError(why);
+  if (!loaded) loaded = new Products(open(file));
   return loaded->description();
 }
 

@@ -8,8 +8,8 @@
 
 namespace fastnn::cuda::cublaslt {
 
-// Takes the first of `files` that can be loaded into use, once; gives its name and version. Throws DeviceError.
-const char* load(const char* const* files, int64_t count);
+// Takes the library into use, unless one is; gives its name and version. Throws DeviceError where it cannot be loaded.
+const char* load(const char* file);
 
 // Bytes that a product into c takes, aligned to 256. Chooses the algorithm, so that multiply() need not. `c` null
 // stands for memory that is aligned to 256.

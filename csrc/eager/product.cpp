@@ -61,7 +61,7 @@ void set_precision(const Call& call, const char* name, Product& product, Buffer 
   if (std::strcmp(name, "tf32") == 0) product.precision = Precision::tf32;
   else if (std::strcmp(name, "bf16") == 0) product.precision = Precision::bf16;
   else raise<ValueError>(call.op, "precision = '", name, "' must be 'float32', 'tf32' or 'bf16'");
-  if (product.m == 0 || product.n == 0 || product.k == 0) return;
+  if (product.k == 0) return;  // nothing is multiplied
   if (!call.device || product.dtype != DType::float32)
     raise<ValueError>(call.op, "precision = '", name, "' is for float32 on a GPU: leave it out");
   auto make_readable = [&](const void*& data, int64_t rows, int64_t& row, int64_t columns, int64_t& column,

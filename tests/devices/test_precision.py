@@ -74,15 +74,33 @@ def test_the_specification_rounds_to_nearest(name: str) -> None:
     assert np.array_equal(reference.linear(beyond, identity, precision=name), beyond, equal_nan=True)
 
 
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "rows": lambda x: x,
+    "columns": lambda x: x.T,
+    "a part": lambda x: x[3:, 5:],
+    "every second": lambda x: x[:, ::2],
+    "backwards": lambda x: x[::-1],
+    "one row for all": lambda x: np.broadcast_to(x[:1], (30, 40)),
+    "one column for all": lambda x: np.broadcast_to(x[:1], (30, 40)).T,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", MANTISSA)
-@pytest.mark.parametrize("turned", [False, True])
-def test_products_are_as_near_as_the_specification(name: str, turned: bool) -> None:
-    a, b = moved(A.T.copy() if turned else A), moved(B.repeat(2, axis=1) if turned else B)
-    a, b = (a.T, b[:, ::2]) if turned else (a, b)
-    found = looked_at(kernels.matmul(a, b, precision=name))
-    assert is_near(found, A, B, name)
-    assert is_near(reference.matmul(A, B, precision=name), A, B, name)
-    assert not np.allclose(found, A @ B, rtol=1e-6, atol=1e-6)
+def test_products_are_as_near_as_the_specification_in_any_layout(name: str, layout: str) -> None:
+    x, view = RNG.normal(size=(40, 40)).astype(np.float32), LAYOUTS[layout]
+    a, there = view(x), view(moved(x))
+    for left, right, here in ((there, there.T, (a, a.T)), (there.T, there, (a.T, a))):
+        found = looked_at(kernels.matmul(left, right, precision=name))
+        assert is_near(found, *here, name)
+        assert is_near(reference.matmul(*here, precision=name), *here, name)
+        assert not np.allclose(found, here[0] @ here[1], rtol=1e-6, atol=1e-6)
+
+
+def test_nothing_to_multiply_is_zero_in_any_precision() -> None:
+    there = moved(np.ones((3, 0), np.float32))
+    assert not looked_at(kernels.matmul(there, there.T, precision="bf16")).any()
+    assert kernels.matmul(there.T, moved(np.ones((3, 2), np.float32)), precision="bf16").shape == (0, 2)
 
 
 @pytest.mark.parametrize("name", MANTISSA)
@@ -229,16 +247,17 @@ def test_show_config_names_the_library(capsys: pytest.CaptureFixture[str]) -> No
     fn.show_config()
     assert main(["info"]) == 0
     assert (
-        capsys.readouterr().out.count(f"{_core.device_description()}; tf32 and bf16 by {_core.load_library([])}") == 2
+        capsys.readouterr().out.count(f"{_core.device_description()}; tf32 and bf16 by {devices._load_library()[0]}")
+        == 2
     )
 
 
 def test_without_the_library_a_precision_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def load_library(files: list[str]) -> str:
-        asked.extend(files)
-        raise _core.DeviceError("libcublasLt.so.13: cannot open shared object file")
+    def load_library(file: str) -> str:
+        asked.append(file)
+        raise _core.DeviceError(f"{file}: cannot open shared object file")
 
     monkeypatch.setattr(_core, "load_library", load_library)
     monkeypatch.setattr(devices, "_load_library", devices._load_library.__wrapped__)
@@ -263,10 +282,15 @@ try:
 except fn.DeviceError as error:
     print(error)
 print(fn.Trainer(1, device="auto", precision="tf32").precision)
+try:
+    fn._core.load_library("a file")
+except fn.DeviceError as error:
+    print(error)
 """
     output = subprocess.run([sys.executable, "-P", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     reason = "CUDA is not built: this installation has no CUDA kernels"
     assert output.stdout.splitlines() == [
         f"[set_float32_matmul_precision] precision = 'tf32' is for a GPU, but {reason}",
         "None",
+        "[load_library] there is no device",
     ]

@@ -10,6 +10,7 @@
 #include <map>
 #include <new>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -200,11 +201,9 @@ void launch_all(const Arguments* updates, int64_t count) {
 }
 
 // Any file will do.
-const char* load_library(const char* const* files, int64_t count) {
-  for (int64_t i = 0; i < count && !library; ++i)
-    if (std::ifstream(files[i])) library = "a file";
-  if (!library) throw DeviceError("no such file");
-  return library;
+const char* load_library(const char* file) {
+  if (!library && !std::ifstream(file)) throw DeviceError(std::string(file) + ": no such file");
+  return library = "a file";
 }
 
 // ---- graphs ----

@@ -28,10 +28,6 @@ Function* told(const char* name) {
 int64_t calls(const char* function) { return told<int64_t(const char*)>("standin_calls")(function); }
 void fail(const char* function, int status) { told<void(const char*, int)>("standin_fail")(function, status); }
 
-const char* load(std::vector<const char*> files) {
-  return backend().load_library(files.data(), static_cast<int64_t>(files.size()));
-}
-
 // Memory of the device.
 struct Elements {
   int64_t count;
@@ -89,19 +85,18 @@ void test_without_a_library_a_product_says_what_it_needs() {
         std::string::npos);
 }
 
-void test_what_cannot_be_loaded_is_told_file_by_file() {
-  const std::string text = message_of<DeviceError>([] { load({"libno-such-thing.so.13", no_library}); });
-  CHECK(text.find("libno-such-thing.so.13: cannot open shared object file") == 0);
-  CHECK(text.find(std::string("; ") + no_library + " has no cublasLtGetVersion") != std::string::npos);
-  CHECK(message_of<DeviceError>([] { load({}); }).empty());
+void test_what_cannot_be_loaded_says_why() {
+  auto error_of = [](const char* file) { return message_of<DeviceError>([&] { backend().load_library(file); }); };
+  CHECK(error_of("libno-such-thing.so.13").find("libno-such-thing.so.13: cannot open shared object file") == 0);
+  CHECK(error_of(no_library) == std::string(no_library) + " has no cublasLtGetVersion");
+  fail("Create", 7);
+  CHECK(error_of(library) == "[cuda] cuBLASLt could not begin: an invalid value");
 }
 
-void test_a_library_that_does_not_begin_is_passed_over() {
-  fail("Create", 7);
-  CHECK(message_of<DeviceError>([] { load({library}); }) == "[cuda] cuBLASLt could not begin: an invalid value");
-  fail("Create", 7);
-  CHECK(std::string(load({library, library})) == "cuBLASLt 13.1.5");
-  CHECK(std::string(load({})) == "cuBLASLt 13.1.5");  // it is loaded
+void test_a_library_is_loaded_once() {
+  for (const char* file : {library, "libno-such-thing.so.13"})
+    CHECK(std::string(backend().load_library(file)) == "cuBLASLt 13.1.5");
+  CHECK(calls("Create") == 2);  // one failed
 }
 
 // ---- what comes out -------------------------------------------------------------------------------------------------
@@ -365,8 +360,8 @@ int main(int count, char** arguments) {
     return 77;
   }
   test_without_a_library_a_product_says_what_it_needs();
-  test_what_cannot_be_loaded_is_told_file_by_file();
-  test_a_library_that_does_not_begin_is_passed_over();
+  test_what_cannot_be_loaded_says_why();
+  test_a_library_is_loaded_once();
   test_products_are_as_near_as_the_precision_allows_in_any_layout();
   test_what_follows_has_the_bits_of_the_kernels_that_it_stands_for();
   test_alpha_and_beta_and_rows_with_gaps();
