@@ -229,5 +229,52 @@ void cross_entropy_rows(const CrossEntropyCall<T>& call, int64_t begin, int64_t 
   }
 }
 
+// ---- the parts of a call: the denominator, rows, the sum of their losses -----------------------------------------
+
+// Workspace: the denominator, then from byte 64 on the losses of the rows.
+constexpr int64_t losses_at = 64;
+
+inline bool has_denominator(const CrossEntropy& a) { return a.labels && a.reduction == Reduction::mean; }
+inline bool has_sum(const CrossEntropy& a) { return a.reduction != Reduction::none; }
+inline int64_t workspace_of(const CrossEntropy& a) { return losses_at + a.rows * item_size(a.dtype); }
+inline double nanoseconds_of_row(const CrossEntropy& a) {
+  return is_short(a.classes) ? 6 : 0.08 * static_cast<double>(a.classes * item_size(a.dtype));
+}
+
+template <class T>
+T divisor_of(const CrossEntropy& a, const std::byte* workspace) {
+  if (has_denominator(a)) return *reinterpret_cast<const T*>(workspace);
+  return a.reduction == Reduction::mean ? static_cast<T>(a.rows) : T{1};
+}
+
+template <class T>
+void find_denominator(const CrossEntropy& a, std::byte* workspace) {
+  *reinterpret_cast<T*>(workspace) = denominator(a, reinterpret_cast<T*>(workspace + losses_at));
+}
+
+// Rows [begin, end), once the denominator is known.
+template <class T>
+void cross_entropy_part(const CrossEntropy& a, int64_t begin, int64_t end, std::byte* workspace) {
+  const T share = static_cast<T>(a.label_smoothing / static_cast<double>(a.classes));
+  const CrossEntropyCall<T> call{a,
+                                 static_cast<const T*>(a.logits),
+                                 static_cast<const T*>(a.probabilities),
+                                 static_cast<const T*>(a.weight),
+                                 static_cast<T*>(a.grad),
+                                 has_sum(a) ? reinterpret_cast<T*>(workspace + losses_at) : static_cast<T*>(a.loss),
+                                 divisor_of<T>(a, workspace),
+                                 static_cast<T>(1 - a.label_smoothing),
+                                 share,
+                                 a.weight && share != 0 ? share * sum_row(static_cast<const T*>(a.weight), a.classes)
+                                                        : static_cast<T>(a.label_smoothing)};
+  cross_entropy_rows(call, begin, end);
+}
+
+template <class T>
+void sum_losses(const CrossEntropy& a, const std::byte* workspace) {
+  *static_cast<T*>(a.loss) =
+      sum_row(reinterpret_cast<const T*>(workspace + losses_at), a.rows) / divisor_of<T>(a, workspace);
+}
+
 }  // namespace
 }  // namespace fastnn

@@ -15,62 +15,34 @@ namespace {
 
 // ---- cross_entropy ----------------------------------------------------------------------------------------------
 
-// Workspace: the denominator, then from byte 64 on the losses of the rows.
-constexpr int64_t losses_at = 64;
-
-enum class Stage { denominator, rows, sum };
-
-bool has_denominator(const CrossEntropy& a) { return a.labels && a.reduction == Reduction::mean; }
-
 template <class T>
-void cross_entropy_stage(const CrossEntropy& a, Stage stage, int64_t first, int64_t last, std::byte* workspace) {
-  T* room = reinterpret_cast<T*>(workspace + losses_at);
-  T* shared = reinterpret_cast<T*>(workspace);
-  if (stage == Stage::denominator) {
-    *shared = denominator(a, room);
-    return;
-  }
-  const T divisor = has_denominator(a) ? *shared : a.reduction == Reduction::mean ? static_cast<T>(a.rows) : T{1};
-  if (stage == Stage::sum) {
-    *static_cast<T*>(a.loss) = sum_row(room, a.rows) / divisor;
-    return;
-  }
-  const T share = static_cast<T>(a.label_smoothing / static_cast<double>(a.classes));
-  const CrossEntropyCall<T> call{a,
-                                 static_cast<const T*>(a.logits),
-                                 static_cast<const T*>(a.probabilities),
-                                 static_cast<const T*>(a.weight),
-                                 static_cast<T*>(a.grad),
-                                 a.reduction == Reduction::none ? static_cast<T*>(a.loss) : room,
-                                 divisor,
-                                 static_cast<T>(1 - a.label_smoothing),
-                                 share,
-                                 a.weight && share != 0 ? share * sum_row(static_cast<const T*>(a.weight), a.classes)
-                                                        : static_cast<T>(a.label_smoothing)};
+void cross_entropy_phase(const CrossEntropy& a, int phase, int64_t first, int64_t last, std::byte* workspace) {
   const int64_t rows = rows_of_item(a.classes);
-  cross_entropy_rows(call, first * rows, at_most(last * rows, a.rows));
+  switch (phase + !has_denominator(a)) {
+    case 0: return find_denominator<T>(a, workspace);
+    case 1: return cross_entropy_part<T>(a, first * rows, at_most(last * rows, a.rows), workspace);
+    default: return sum_losses<T>(a, workspace);
+  }
 }
 
 Work cross_entropy_work(const CrossEntropy& a) {
   const int64_t rows = rows_of_item(a.classes);
   const double n = static_cast<double>(a.rows), item = static_cast<double>(rows);
-  const double row = is_short(a.classes) ? 6 : 0.08 * static_cast<double>(a.classes * item_size(a.dtype));
-  Work work{0, {}, {}, losses_at + a.rows * item_size(a.dtype), 0};
+  Work work{0, {}, {}, workspace_of(a), 0};
   auto add = [&](int64_t items, double cost) {
     work.items[work.phases] = items;
     work.cost[work.phases++] = cost;
   };
   if (has_denominator(a)) add(1, n * (a.weight ? 2 : 0.3));
-  add(ceil_div(a.rows, rows), item * row);
-  if (a.reduction != Reduction::none) add(1, n * 0.1);
+  add(ceil_div(a.rows, rows), item * nanoseconds_of_row(a));
+  if (has_sum(a)) add(1, n * 0.1);
   return work;
 }
 
 void cross_entropy_run(const CrossEntropy& a, int phase, int64_t first, int64_t last, std::byte* workspace,
                        std::byte*) {
-  const Stage stage = static_cast<Stage>(phase + !has_denominator(a));
-  if (a.dtype == DType::float32) cross_entropy_stage<float>(a, stage, first, last, workspace);
-  else cross_entropy_stage<double>(a, stage, first, last, workspace);
+  if (a.dtype == DType::float32) cross_entropy_phase<float>(a, phase, first, last, workspace);
+  else cross_entropy_phase<double>(a, phase, first, last, workspace);
 }
 
 // ---- mse_loss ---------------------------------------------------------------------------------------------------

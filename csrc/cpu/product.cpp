@@ -14,6 +14,7 @@
 // The lanes run along the side that costs less (`swapped`). An operand that L1 holds, or whose panels meet few others,
 // is not packed but read where it stands. What follows the sum is done strip by strip, while a strip of c is in L1; the
 // update of plain SGD even before, while the sums are in registers. (eager::explain_product says what was chosen.)
+#include "cpu/layer_loss.h"
 #include "cpu/narrow.h"
 #include "cpu/pack.h"
 #include "cpu/tail.h"
@@ -123,6 +124,7 @@ void choose(Product& p) {
   int64_t columns_wanted = items_of(cost, item_cost) / at_least(c.row_blocks, 1);
   c.column_blocks = at_least(1, at_most(columns_wanted, c.column_panels));
   c.ahead_a = c.ahead_b && c.column_blocks > 1 && !c.direct_a;
+  c.has_loss = p.loss && (c.swapped ? c.row_blocks : c.column_blocks) == 1;  // an item makes whole rows of c
 }
 
 // What happens to a tile when a chunk is done.
@@ -347,14 +349,41 @@ void linear_choose(Product& p) {
   else narrow_choose<double>(p);
 }
 
+// The first row of c that an item makes, where it makes whole ones.
+template <class T>
+int64_t first_row_of(const Product& p, int64_t item) {
+  if (p.choice.along_k) return first_of(item, p.m, p.choice.row_blocks);
+  const Plan<T> plan(p);
+  if (!plan.swapped) return plan.first_row(first_of(item, plan.row_panels, plan.row_blocks));
+  return at_most(p.m, first_of(item, plan.column_panels, plan.column_blocks) * tile_width<T>);
+}
+
+template <class T>
+void run_phase(const Product& p, int phase, int64_t first, int64_t last, std::byte* workspace, std::byte* scratch) {
+  auto run = p.choice.along_k ? narrow_run<T> : run_as<T>;
+  if (!p.choice.has_loss) return run(p, phase, first, last, workspace, scratch);
+  const LossOfLayer<T> loss(p);
+  std::byte* behind = workspace + loss.workspace();
+  if (phase == 0) {
+    if (first == 0) loss.begin(workspace);
+    return run(p, 0, at_least(first - 1, 0), last - 1, behind, scratch);
+  }
+  if (phase == 2) return loss.end(workspace);
+  for (int64_t item = first; item < last; ++item) {
+    run(p, 1, item, item + 1, behind, scratch);
+    loss.rows(first_row_of<T>(p, item), first_row_of<T>(p, item + 1), workspace);
+  }
+}
+
 Work product_work(const Product& p) {
-  if (p.choice.along_k) return p.dtype == DType::float32 ? narrow_work<float>(p) : narrow_work<double>(p);
-  return p.dtype == DType::float32 ? work_of<float>(p) : work_of<double>(p);
+  const bool is_float = p.dtype == DType::float32;
+  Work work = p.choice.along_k ? (is_float ? narrow_work<float>(p) : narrow_work<double>(p))
+                               : (is_float ? work_of<float>(p) : work_of<double>(p));
+  return p.choice.has_loss ? with_loss(p, work) : work;
 }
 
 void product_run(const Product& p, int phase, int64_t first, int64_t last, std::byte* workspace, std::byte* scratch) {
-  auto run = p.dtype == DType::float32 ? (p.choice.along_k ? narrow_run<float> : run_as<float>)
-                                       : (p.choice.along_k ? narrow_run<double> : run_as<double>);
+  auto run = p.dtype == DType::float32 ? run_phase<float> : run_phase<double>;
   run(p, phase, first, last, workspace, scratch);
 }
 

@@ -164,8 +164,18 @@ void copy_integers(const engine::Reading& reading, bool is_signed) {
     case 1: return is_signed ? read_all<int8_t>(reading) : read_all<uint8_t>(reading);
     case 2: return is_signed ? read_all<int16_t>(reading) : read_all<uint16_t>(reading);
     case 4: return is_signed ? read_all<int32_t>(reading) : read_all<uint32_t>(reading);
-    default: return is_signed ? read_all<int64_t>(reading) : read_all<uint64_t>(reading);
+    default:
+      if (reading.stride != 8) return read_all<int64_t>(reading);
+      std::memcpy(reading.to, reading.from, static_cast<size_t>(reading.count) * 8);
   }
+}
+
+// As they nearly always are: no branch for each.
+bool all_below(int64_t size, const engine::Reading& reading) {
+  bool below = true;
+  for (int64_t i = 0; i < reading.count; ++i)
+    below &= static_cast<uint64_t>(reading.to[i]) < static_cast<uint64_t>(size);
+  return below;
 }
 
 // A uint64 that int64 does not hold, and has become negative.
@@ -185,6 +195,7 @@ struct Labels {
   void read(const engine::Reading& reading) const {
     copy_integers(reading, from.is_signed);
     const int64_t* to = reading.to;
+    if (all_below(classes, reading)) return;
     for (int64_t i = 0; i < reading.count; ++i)
       if ((to[i] < 0 || to[i] >= classes) && (!may_ignore || to[i] != ignored || is_beyond(from, to[i])))
         raise<ValueError>(op, from.name, "[", i, "] = ", shown(from, to[i]), " is not a class index: there are ",
@@ -201,6 +212,7 @@ struct Indices {
   void read(const engine::Reading& reading) const {
     copy_integers(reading, from.is_signed);
     int64_t* to = reading.to;
+    if (all_below(size, reading)) return;
     for (int64_t i = 0; i < reading.count; ++i) {
       if (to[i] < -size || to[i] >= size || is_beyond(from, to[i]))
         raise<IndexError>(op, from.name, "[", i, "] = ", shown(from, to[i]), " is out of range for ", size, " ", sides);

@@ -56,8 +56,9 @@ void gather(const Call& call, Argument data, const Integers& indices, double div
   if (count_of(out) == 0) return;
   // Rows may be apart, as those of a slice of columns are; only rows with gaps of their own are copied first.
   View source = rows_are_contiguous(data.view) ? data.view : made_contiguous(call, data.view, memory);
-  Gather arguments{from,    to,      width_of(data.view), indices.count, source.data, source.strides[0], index,
-                   divisor, out.data};
+  Gather arguments{
+      from,    to,      width_of(data.view), indices.count, source.data, source.shape[0], source.strides[0], index,
+      divisor, out.data};
   execute(call, kernels().gather, arguments);
 }
 

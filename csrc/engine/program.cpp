@@ -2,6 +2,9 @@
 
 #include <cstring>
 
+#include "engine/chain.h"
+#include "engine/layer.h"
+
 namespace fastnn::engine {
 
 namespace {
@@ -48,19 +51,20 @@ DeviceProgram& Program::on(const DeviceBackend& device) {
   return *device_;
 }
 
-// Elementwise kernels that follow each other become chains.
+// Layers take their neighbours in, and elementwise kernels that follow each other become chains.
 void Program::plan(int threads) {
   jobs_.clear();
-  chains_.clear();
+  made_.clear();
   int64_t most = 0;
-  for (size_t i = 0, next; i < nodes_.size(); i = next) {
+  const std::vector<const Node*> order = with_layers(nodes_, made_);
+  for (size_t i = 0, next; i < order.size(); i = next) {
     auto chain = std::make_unique<Chain>();
-    for (next = i; next < nodes_.size() && chain->extend(*nodes_[next]);) ++next;
+    for (next = i; next < order.size() && chain->extend(*order[next]);) ++next;
     next = std::max(next, i + 1);
     bool is_chain = next > i + 1;
-    jobs_.emplace_back(is_chain ? *chain : *nodes_[i], threads, nanoseconds_in_a_program);
+    jobs_.emplace_back(is_chain ? *chain : *order[i], threads, nanoseconds_in_a_program);
     most = std::max(most, jobs_.back().memory());
-    if (is_chain) chains_.push_back(std::move(chain));
+    if (is_chain) made_.push_back(std::move(chain));
   }
   memory_ = Buffer(most);
   threads_ = threads;

@@ -7,7 +7,6 @@
 #include <memory>
 #include <vector>
 
-#include "engine/chain.h"
 #include "engine/device_program.h"
 
 namespace fastnn::engine {
@@ -48,7 +47,7 @@ class Program {
   std::vector<Buffer> owned_;
   std::vector<std::unique_ptr<double>> numbers_;
   // For the latest number of threads.
-  std::vector<std::unique_ptr<Chain>> chains_;
+  std::vector<std::unique_ptr<Node>> made_;
   std::vector<Job> jobs_;
   int threads_ = 0;
   Buffer memory_;

@@ -4,25 +4,12 @@
 // the weights of layers whose biases these are. All of them have to be independent: the later ones go first.
 #pragma once
 
-#include <algorithm>
 #include <memory>
-#include <vector>
 
 #include "engine/device_program.h"
+#include "engine/uses.h"
 
 namespace fastnn::engine {
-
-// Memory that a kernel reads, or writes as well.
-struct Use {
-  const std::byte *first, *last;
-  bool writes;
-};
-using Uses = std::vector<Use>;
-
-inline Use use_of(const void* memory, int64_t bytes, bool writes) {
-  auto* first = static_cast<const std::byte*>(memory);
-  return {first, memory ? first + bytes : first, writes};
-}
 
 inline Uses uses_of(const Sgd& s) {
   const int64_t bytes = s.count * item_size(s.dtype);
@@ -37,24 +24,10 @@ inline Uses uses_of(const Adam& a) {
 
 // Of a product that updates a parameter.
 inline Uses uses_of(const Product& p) {
-  auto matrix = [&](const void* data, int64_t rows, int64_t row, int64_t columns, int64_t column) {
-    const int64_t along_rows = (rows - 1) * row, along_columns = (columns - 1) * column;
-    const int64_t low = std::min<int64_t>(along_rows, 0) + std::min<int64_t>(along_columns, 0);
-    const int64_t high = std::max<int64_t>(along_rows, 0) + std::max<int64_t>(along_columns, 0);
-    const int64_t size = item_size(p.dtype);
-    return use_of(static_cast<const std::byte*>(data) + low * size, (high - low + 1) * size, false);
-  };
   Uses uses = uses_of(p.update);
-  uses.push_back(matrix(p.a, p.m, p.a_row, p.k, p.a_column));
-  uses.push_back(matrix(p.b, p.k, p.b_row, p.n, p.b_column));
+  uses.push_back(use_of_matrix(p.a, p.dtype, p.m, p.a_row, p.k, p.a_column));
+  uses.push_back(use_of_matrix(p.b, p.dtype, p.k, p.b_row, p.n, p.b_column));
   return uses;
-}
-
-inline bool are_independent(const Uses& a, const Uses& b) {
-  return std::none_of(a.begin(), a.end(), [&](const Use& x) {
-    return std::any_of(b.begin(), b.end(),
-                       [&](const Use& y) { return (x.writes || y.writes) && x.first < y.last && y.first < x.last; });
-  });
 }
 
 // The nodes whose updates can be launched with that of node i, itself the first; none where node i is no Update.

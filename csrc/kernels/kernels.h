@@ -62,9 +62,13 @@ struct ProductChoice {
   bool direct_a, direct_b;  // full panels are read where they stand
   bool ahead_a, ahead_b;    // the others are packed by a phase of their own; else by the one item that reads them
   bool updates;             // a parameter, by plain SGD, from one chunk
+  bool gathers, has_loss;   // does on the way what `gather` and `loss` ask for
   int64_t row_panels, column_panels;
   int64_t row_blocks, column_blocks;  // items of the product's phase
 };
+
+struct Gather;
+struct CrossEntropy;
 
 // c = beta c + alpha a b, then + bias, then activation, then the gradient of `backward`. a is (m, k), b is (k, n), any
 // strides, so that a transpose is a swap of strides; rows of c are contiguous. With update.param, (m, n) and
@@ -87,6 +91,10 @@ struct Product {
   const void* y;  // (m, n), rows contiguous: what `backward` needs of the forward pass
   int64_t y_row;
   Sgd update;
+  // What an engine asks to be done on the way, and `choice` says whether it is: `a` is what this gathers, and c are the
+  // logits of this loss.
+  const Gather* gather;
+  const CrossEntropy* loss;
   ProductChoice choice;
 };
 
@@ -165,7 +173,7 @@ struct Gather {
   DType data_dtype, out_dtype;
   int64_t width, count;
   const void* data;
-  int64_t stride;
+  int64_t rows, stride;
   const int64_t* indices;
   double divisor;
   void* out;  // (count, width)

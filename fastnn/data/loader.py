@@ -130,7 +130,8 @@ class ArrayDataset:
 
     def add_to(self, program: _core.Program, rows: Array, out: Sequence[Array]) -> None:
         """Make it a part of each step of `program` that `out` receives the batch of the rows in `rows`."""
-        for column, part in zip(self.columns, out, strict=True):
+        # The first come last, next to the layer that reads them: it may gather them itself (csrc/engine/layer.h).
+        for column, part in reversed([*zip(self.columns, out, strict=True)]):
             column.add_to(program, rows, part)
 
 

@@ -89,8 +89,8 @@ struct Step {
     size_t layers = weights.size();
     Integers rows_picked = picked.integers("indices");
     Into x(activations[0].view), y(target.view), to_loss(loss.view), to_gradient(gradients[layers].view);
-    eager::gather(call("gather"), data.named("data"), rows_picked, regression ? 1 : 255, {}, x);
     eager::gather(call("gather"), targets.named("data"), rows_picked, 1, {}, y);
+    eager::gather(call("gather"), data.named("data"), rows_picked, regression ? 1 : 255, {}, x);
     for (size_t i = 0; i < layers; ++i) {
       Argument bias = biases[i].named("bias");
       Into out(activations[i + 1].view);

@@ -92,7 +92,9 @@ void a_quota_narrows_the_team() {
 
 int main() {
   a_thread_leaves_a_cpu_and_may_come_back();
+#ifndef __SANITIZE_THREAD__  // which has a thread of its own
   workers_leave_signals_to_the_main_thread_but_not_their_faults();
+#endif
   a_quota_narrows_the_team();
   return report();
 }

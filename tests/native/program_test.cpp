@@ -11,6 +11,7 @@
 #include <new>
 
 #include "checks.h"
+#include "engine/layer.h"
 
 namespace {
 
@@ -218,9 +219,47 @@ void chained_kernels_broadcast_along_rows_and_columns() {
   check_elementwise({{{one, one, two}}, {{two, one, one}}});
 }
 
+template <class Arguments>
+void add(std::vector<std::unique_ptr<engine::Node>>& nodes, const Kernel<Arguments>& kernel,
+         const Arguments& arguments) {
+  nodes.push_back(std::make_unique<engine::KernelNode<Arguments>>(kernel, arguments));
+}
+
+// How many of the three kernels are left where a layer of these sides gathers its rows and ends in a loss.
+size_t kernels_of_layer(int64_t k, int64_t n, DType data_dtype, double divisor) {
+  constexpr int64_t m = 64;
+  std::vector<float> x(m * k), weight(n * k), logits(m * n), grad(m * n), loss(1);
+  std::vector<std::byte> data(m * k * sizeof(float));
+  std::vector<int64_t> indices(m), labels(m);
+  Product product{};
+  product.dtype = DType::float32, product.m = m, product.n = n, product.k = k, product.alpha = 1;
+  product.a = x.data(), product.a_row = k, product.a_column = 1;
+  product.b = weight.data(), product.b_row = 1, product.b_column = k;
+  product.c = logits.data(), product.c_row = n;
+  CrossEntropy entropy{};
+  entropy.dtype = DType::float32, entropy.rows = m, entropy.classes = n, entropy.reduction = Reduction::mean;
+  entropy.logits = logits.data(), entropy.labels = labels.data(), entropy.loss = loss.data(),
+  entropy.grad = grad.data();
+  std::vector<std::unique_ptr<engine::Node>> nodes, made;
+  add(nodes, kernels().gather,
+      {data_dtype, DType::float32, k, m, data.data(), m, k, indices.data(), divisor, x.data()});
+  add(nodes, kernels().linear, product);
+  add(nodes, kernels().cross_entropy_with_grad, entropy);
+  return engine::with_layers(nodes, made).size();
+}
+
+void layers_take_their_neighbours_in() {
+  CHECK(kernels_of_layer(784, 10, DType::float32, 1) == 1);
+  CHECK(kernels_of_layer(784, 10, DType::uint8, 255) == (kernels().fused_multiply_add ? 1 : 2));  // else by division
+  CHECK(kernels_of_layer(785, 10, DType::uint8, 255) == 2);  // not of whole vectors
+  CHECK(kernels_of_layer(784, 10, DType::float16, 1) == 2);
+  CHECK(kernels_of_layer(64, 10, DType::uint8, 255) == 2);  // rows are packed
+}
+
 }  // namespace
 
 int main() {
+  layers_take_their_neighbours_in();
   chained_kernels_have_the_bits_of_single_ones_wherever_their_memory_lies();
   chained_kernels_broadcast_along_rows_and_columns();
   a_program_has_the_bits_of_its_calls_and_allocates_nothing();

@@ -313,18 +313,18 @@ void test_rows_are_gathered_from_wherever_they_stand() {
       Array rows = source.labels(count, 50);
       Elements<float> out(source, count * width), out_device = out;
       Elements<uint8_t> copied(source, count * width), copied_device = copied;
-      on_cpu(&Cpu::gather, {u8, f32, width, count, data.data(), stride, rows.as<int64_t>(), 255, out.data()});
+      on_cpu(&Cpu::gather, {u8, f32, width, count, data.data(), 50, stride, rows.as<int64_t>(), 255, out.data()});
       on_device(&Device::gather,
-                {u8, f32, width, count, data.data(), stride, rows.as<int64_t>(), 255, out_device.data()});
+                {u8, f32, width, count, data.data(), 50, stride, rows.as<int64_t>(), 255, out_device.data()});
       CHECK(out == out_device);
-      on_cpu(&Cpu::gather, {u8, u8, width, count, data.data(), stride, rows.as<int64_t>(), 1, copied.data()});
+      on_cpu(&Cpu::gather, {u8, u8, width, count, data.data(), 50, stride, rows.as<int64_t>(), 1, copied.data()});
       on_device(&Device::gather,
-                {u8, u8, width, count, data.data(), stride, rows.as<int64_t>(), 1, copied_device.data()});
+                {u8, u8, width, count, data.data(), 50, stride, rows.as<int64_t>(), 1, copied_device.data()});
       CHECK(copied == copied_device);
     }
     Array halves = source.numbers(f16, {50, width}), rows = source.labels(70, 50);
     Elements<double> out(source, 70 * width), out_device = out;
-    Gather gather{f16, f64, width, 70, halves.view.data, width, rows.as<int64_t>(), 3, out.data()};
+    Gather gather{f16, f64, width, 70, halves.view.data, 50, width, rows.as<int64_t>(), 3, out.data()};
     on_cpu(&Cpu::gather, gather);
     gather.out = out_device.data();
     on_device(&Device::gather, gather);
