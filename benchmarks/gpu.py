@@ -2,12 +2,14 @@
 
 It builds fastnn with CUDA, runs the tests of tests/devices on the GPU in the place of their stand-in, trains the
 published runs there, lets compute-sanitizer look over its shoulder, and times kernels and training steps beside
-PyTorch. A stage that fails is told and the next one runs. Needs nvcc, pip and what fastnn is built with; PyTorch with
-CUDA where it is to be compared.
+PyTorch, in float32 and with products in TF32 and bfloat16. A stage that fails is told and the next one runs. Needs
+nvcc, pip and what fastnn is built with; nvidia-cublas for the lower precisions; PyTorch with CUDA where it is to be
+compared.
 """
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -20,14 +22,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .harness import ROOT, Row, Task, measure, open_workers, ratio
-from .kernels import Case, make_cases
+from .kernels import EPSILON, Case, make_cases
 from .machine import commit, machine, versions
+from .peers import PEERS as KNOWN
 from .peers.cuda_ import Cuda
 from .report import Results, rows_of, summarise
-from .train import WORKLOADS, make_problem
+from .train import WORKLOADS, Problem, beyond_rounding, make_problem
 
 BASE = "fastnn cuda"
 PEERS = ("torch cuda graphs", "torch cuda compiled", "torch cuda")
+UNITS = {"tf32": 2.0**-10, "bf16": 2.0**-7}
+"""By how much the precisions below float32 change a factor at most, relatively; contenders have their names too."""
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 TIMED = ("x W^T", "dY W", "dY^T x", "sgd update", "relu")
 """Kernels that are timed, by the beginnings of their names: those that read no labels, which the CPU checks."""
@@ -65,7 +70,7 @@ def stages(site: Path) -> Iterator[Stage]:
     pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--upgrade"]
     yield Stage("build", [*pip, "-Ccmake.define.FASTNN_CUDA=ON", f"--target={site}", str(ROOT)], needs="nvcc")
     tests = [sys.executable, "-P", "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider"]
-    for what in ("kernels", "tensors", "engine", "training"):
+    for what in ("kernels", "tensors", "engine", "training", "precision"):
         yield Stage(what, [*tests, f"tests/devices/test_{what}.py"])
     verify = "import sys; from fastnn.cli import main; sys.exit(main(['verify', '--device', 'cuda']))"
     yield Stage("published runs", [sys.executable, "-P", "-c", verify])
@@ -110,24 +115,84 @@ class Repeated:
         return self.case.disagreement(result)
 
 
-def tasks(workloads: Sequence[str]) -> Iterator[Task]:
-    """Training steps, then kernels."""
+@dataclasses.dataclass
+class Rounded:
+    """A workload whose products round their factors to `precision`."""
+
+    problem: Problem
+    precision: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.problem.name} {self.precision}"
+
+    @property
+    def flops(self) -> int:
+        return self.problem.flops
+
+    @property
+    def bytes(self) -> int:
+        return self.problem.bytes
+
+    @property
+    def memory(self) -> int:
+        return self.problem.memory
+
+    @property
+    def steps(self) -> int:
+        return self.problem.steps
+
+    def start(self, peer: Any) -> Any:
+        """As of the workload itself."""
+        return self.problem.start(peer)
+
+    def disagreement(self, result: Any) -> str | None:
+        """From losses in float64 they may differ by the rounding of factors."""
+        terms, unit = self.problem.workload.terms, UNITS[self.precision]
+        return beyond_rounding(result[0], self.problem.expected, terms, unit)
+
+
+def rounded(case: Case, precision: str) -> Case:
+    """A product whose factors are rounded: each of its k terms is off by up to 2 u + u^2 more, with u the unit."""
+    unit = UNITS[precision]
+
+    def tolerance(*arrays: Any, **scalars: Any) -> tuple[Any, ...]:
+        (bound,) = case.tolerance(*arrays, **scalars)
+        k = case.flops / (2 * bound.size)
+        return (bound * (1 + (2 * unit + unit**2) / (k * EPSILON)),)
+
+    return dataclasses.replace(case, name=f"{case.name} {precision}", tolerance=tolerance)
+
+
+def tasks(workloads: Sequence[str]) -> Iterator[tuple[str, Task]]:
+    """Training steps, then kernels: what is appended to the names of contenders ("", " tf32" ...), and the task."""
     for name in workloads:
-        yield make_problem(WORKLOADS[name])
+        problem = make_problem(WORKLOADS[name])
+        yield "", problem
+        yield from ((f" {precision}", Rounded(problem, precision)) for precision in UNITS)
     for make in make_cases():
         case = make()
-        if case.name.startswith(TIMED):
-            yield Repeated(case)
+        if not case.name.startswith(TIMED):
+            continue
+        yield "", Repeated(case)
+        if case.flops:
+            yield from ((f" {precision}", Repeated(rounded(case, precision))) for precision in UNITS)
 
 
-def timed(names: Sequence[str], workloads: Sequence[str], rounds: int) -> tuple[list[Row], dict[str, str]]:
+def contenders(precision: str) -> list[str]:
+    """Those that make products in `precision`, "" or one of `UNITS` with a space before it."""
+    return [BASE + precision, *(name + precision for name in PEERS if name + precision in KNOWN)]
+
+
+def timed(workloads: Sequence[str], rounds: int) -> tuple[list[Row], dict[str, str]]:
     """Times of all tasks, each contender in its turn; and the contenders that are missing."""
-    workers, left_out = open_workers(names, [1])
+    names = {precision: contenders(precision) for precision in ("", *(f" {name}" for name in UNITS))}
+    workers, left_out = open_workers(list(itertools.chain(*names.values())), [1])
     rows = []
     try:
-        for task in tasks(workloads):
+        for precision, task in tasks(workloads):
             print(f"{task.name} ...", file=sys.stderr, flush=True)
-            rows.append(measure(task, workers, rounds))
+            rows.append(measure(task, [worker for worker in workers if worker.name in names[precision]], rounds))
     finally:
         for worker in workers:
             worker.close()
@@ -159,13 +224,21 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
+def base_of(row: Row) -> str:
+    """fastnn, in the precision in which the task was measured."""
+    return next(
+        (BASE + rest for rest in ("", *(f" {name}" for name in UNITS)) if f"{BASE}{rest}/1" in row.seconds), BASE
+    )
+
+
 def _line(row: Row) -> str:
     """A task: the time of fastnn, how many times as long others take, and what was reached."""
-    own = f"{BASE}/1"
+    base = base_of(row)
+    own = f"{base}/1"
     if own not in row.seconds:
         return f"{row.name:<44}not measured"
     seconds = statistics.median(row.seconds[own])
-    keys = [f"{name}/1" for name in PEERS]
+    keys = [f"{name}{base.removeprefix(BASE)}/1" for name in PEERS]
     cells = [f"{ratio(row, key, own).median:.2f}x" if key in row.seconds else "-" for key in keys]
     reached = f"{row.flops / seconds / 1e12:.2f} TFLOP/s" if row.flops else f"{row.bytes / seconds / 1e9:.0f} GB/s"
     return f"{row.name:<44}{seconds * 1e6:>11.2f} us" + "".join(f"{cell:>22}" for cell in cells) + f"  {reached}"
@@ -193,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     left_out: dict[str, str] = {}
     if options.only is None or "timing" in options.only:
         os.environ["PYTHONPATH"] = str(site)  # of the workers
-        rows, left_out = timed([BASE, *PEERS], options.workloads, options.rounds)
+        rows, left_out = timed(options.workloads, options.rounds)
     results: Results = {
         "what": "gpu",
         "base": BASE,
@@ -204,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "rounds": options.rounds,
         "stages": [dataclasses.asdict(stage) for stage in ran],
         "left_out": left_out,
-        "rows": [dataclasses.asdict(row) | {"summary": summarise(row, BASE)} for row in rows],
+        "rows": [dataclasses.asdict(row) | {"summary": summarise(row, base_of(row))} for row in rows],
     }
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

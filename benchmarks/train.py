@@ -127,14 +127,15 @@ class Problem:
         return self.orders[0][list(CHECKED)]
 
 
-def beyond_rounding(losses: "Array", expected: "Array", terms: int) -> str | None:
+def beyond_rounding(losses: "Array", expected: "Array", terms: int, unit: float = 2.0**-24) -> str | None:
     """How losses in float32 differ from those in float64, where rounding in sums of so many terms does not explain it.
 
-    Such a sum is off by at most 8 sqrt(terms) 2^-24, relative to the magnitudes of its terms, in all but a negligible
-    share of cases (Higham and Mary, A New Approach to Probabilistic Rounding Error Analysis, 2019).
+    Such a sum is off by at most 8 sqrt(terms) times `unit`, by which a term is rounded, relative to the magnitudes of
+    its terms, in all but a negligible share of cases (Higham and Mary, A New Approach to Probabilistic Rounding Error
+    Analysis, 2019).
     """
     worst = float(np.max(np.abs(losses - expected) / np.abs(expected)))
-    allowed = 8 * math.sqrt(terms) * 2.0**-24
+    allowed = 8 * math.sqrt(terms) * unit
     return None if worst <= allowed else f"losses differ by {worst:.1e} relative ({allowed:.1e} is rounding)"
 
 

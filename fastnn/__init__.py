@@ -28,6 +28,7 @@ from . import _core, autograd, data, devices, functional, nn, optim
 from ._core import DeviceError, num_threads, set_num_threads
 from .autograd import enable_grad, no_grad
 from .data import ArrayData, DataLoader, DataModule, FashionMNIST, SyntheticRegression, TableData
+from .dispatch import get_float32_matmul_precision, set_float32_matmul_precision
 from .functional import (
     abs,
     amax,
@@ -167,6 +168,7 @@ __all__ = [
     "from_numpy",
     "full",
     "functional",
+    "get_float32_matmul_precision",
     "int32",
     "int64",
     "kernels",
@@ -198,6 +200,7 @@ __all__ = [
     "relu",
     "reshape",
     "save",
+    "set_float32_matmul_precision",
     "set_num_threads",
     "show_config",
     "sigmoid",

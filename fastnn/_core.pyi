@@ -43,6 +43,7 @@ __all__: list[str] = [
     "less",
     "less_equal",
     "linear",
+    "load_library",
     "log",
     "log_softmax",
     "log_softmax_backward",
@@ -376,9 +377,15 @@ def linear(
     bias: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     activation: str | None = None,
     *,
+    precision: str | None = None,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: int | None = None,
 ) -> typing.Any: ...
+def load_library(file: str) -> str:
+    """
+    Takes a library for products in tf32 and bf16 into use, unless one is; its name and version.
+    """
+
 def log(
     x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
     *,
@@ -410,6 +417,7 @@ def matmul(
     alpha: typing.SupportsFloat | typing.SupportsIndex = 1.0,
     beta: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     backward: str | None = None,
+    precision: str | None = None,
     out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     num_threads: int | None = None,
 ) -> typing.Any: ...
@@ -426,6 +434,7 @@ def matmul_sgd_update(
     dampening: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     nesterov: bool = False,
+    precision: str | None = None,
     num_threads: int | None = None,
 ) -> None: ...
 def max(

@@ -93,13 +93,17 @@ class Observer(Protocol):
 
 
 class State(threading.local):
-    """Of each thread: the active recorder, and whether operations are put on the tape."""
+    """Of each thread: the active recorder, whether operations are put on the tape, and the precision of products."""
 
     recorder: Observer | None = None
     grad_enabled: bool = True
+    precision: str | None = None  # while a trainer is at work; else the process's
 
 
 state = State()
+
+_PRODUCTS = frozenset(("matmul", "linear", "matmul_sgd_update"))
+_precision = "float32"  # of the process
 
 _functions = vars(_core)
 _array_of = operator.attrgetter("_array")
@@ -154,6 +158,8 @@ def run(kernel: str, *operands: Any, out: Any = None, **scalars: Any) -> Any:
         if not all(operand is None or isinstance(operand, Handle) for operand in operands):
             raise not_a_tensor(kernel, *operands) from None
         arrays = [None if operand is None else operand._array for operand in operands]
+    if devices.is_used and kernel in _PRODUCTS:
+        scalars = _in_precision(arrays[0]) | scalars
     recorder = state.recorder
     try:
         if out is None:
@@ -183,6 +189,44 @@ def run(kernel: str, *operands: Any, out: Any = None, **scalars: Any) -> Any:
     if recorder is not None:
         recorder.kernel(kernel, operands, scalars, (result,), ())
     return result
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """How products of float32 on a GPU may round their factors: not ("float32"), to "tf32" or to "bf16".
+
+    That is for the whole process, gradients included, but for trainers with a precision of their own. Sums and results
+    are float32 all the same. With "float32", the default, they have the bits of the CPU; "tf32" has 10 bits of mantissa
+    and "bf16" 7, which tensor cores multiply many times as fast. The CPU rounds nothing, and products of float64 are
+    as ever. Raises ValueError for other names, and DeviceError where no GPU or no cuBLASLt is found.
+
+    >>> set_float32_matmul_precision("float32")
+    >>> get_float32_matmul_precision()
+    'float32'
+    """
+    global _precision
+    _precision = devices.require_precision("set_float32_matmul_precision", precision)
+
+
+def get_float32_matmul_precision() -> str:
+    """The latest `set_float32_matmul_precision`, or in a trainer's run its own precision."""
+    return state.precision or _precision
+
+
+@contextmanager
+def precision_of_products(precision: str | None) -> Iterator[None]:
+    """Products in this thread are made in `precision`, None: the one that is set now, whatever is set meanwhile."""
+    before, state.precision = state.precision, precision or get_float32_matmul_precision()
+    try:
+        yield
+    finally:
+        state.precision = before
+
+
+def _in_precision(array: Array) -> dict[str, str]:
+    """What a product is told of which `array` is a factor, or its result."""
+    precision = get_float32_matmul_precision()
+    is_rounded = precision != "float32" and array.dtype == np.float32 and _core.device_of(array) != "cpu"
+    return {"precision": precision} if is_rounded else {}
 
 
 def _explained(error: TypeError, kernel: str, arrays: Sequence[Any], scalars: dict[str, Any]) -> TypeError:

@@ -17,10 +17,21 @@ def device_of(trainer: "Trainer") -> str:
     return devices.resolve("Trainer", trainer.device)
 
 
+def precision_of(trainer: "Trainer") -> str | None:
+    """The precision of products that `trainer` asks for, once they can be made; where "auto" has found no GPU, None."""
+    if trainer.precision in (None, "float32"):
+        return trainer.precision
+    return None if trainer.device == "cpu" else devices.require_precision("Trainer", trainer.precision)
+
+
 def check(trainer: "Trainer") -> None:
     """Raises ValueError or TypeError that names a setting of `trainer` and its value."""
     if trainer.device not in ("cpu", "cuda", "auto"):
         raise ValueError(f"[Trainer] device = {trainer.device!r} must be 'cpu', 'cuda' or 'auto'")
+    if trainer.precision not in (None, *devices.PRECISIONS):
+        raise ValueError(f"[Trainer] precision = {trainer.precision!r} must be None, 'float32', 'tf32' or 'bf16'")
+    if trainer.precision in ("tf32", "bf16") and trainer.device == "cpu":
+        raise ValueError(f"[Trainer] precision = {trainer.precision!r} is for a GPU: use device='cuda' or 'auto'")
     counts = {"max_epochs": 0, "num_threads": 1, "checkpoint_every": 1}
     for name, least in counts.items():
         value = getattr(trainer, name)

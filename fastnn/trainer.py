@@ -34,11 +34,13 @@ class Trainer:
     """Trains models: ``Trainer(max_epochs=10).fit(model, data)``.
 
     `device` is "cpu", "cuda", or "auto" for "cuda" where it can be used. Model and data are moved there, and the model
-    stays there. `gradient_clip_val` above 0 limits the norm of all gradients together. `num_threads` None leaves the
-    number as it is; no number changes a result. `callbacks` are of `fastnn.callbacks`. `progress` shows a bar on
-    stderr, None: where that is a terminal. `per_step` keeps the values of every step in ``history.steps``. With
-    `terminate_on_nan` training ends where the loss is NaN or infinite, with a warning instead of an exception, and the
-    model has the weights of the latest epoch that had finite losses and left finite weights.
+    stays there. `precision` "tf32" or "bf16" rounds the factors of float32 products on a GPU; None leaves it as it is
+    (`set_float32_matmul_precision`); where "auto" finds no GPU, nothing is rounded. `gradient_clip_val` above 0 limits
+    the norm of all gradients together. `num_threads` None leaves the number as it is; no number changes a result.
+    `callbacks` are of `fastnn.callbacks`. `progress` shows a bar on stderr, None: where that is a terminal. `per_step`
+    keeps the values of every step in ``history.steps``. With `terminate_on_nan` training ends where the loss is NaN or
+    infinite, with a warning instead of an exception, and the model has the weights of the latest epoch that had finite
+    losses and left finite weights.
 
     `checkpoint` is a file that holds the run after each epoch, and within it after every `checkpoint_every` steps or a
     few later; a later ``fit(model, data, resume=that file)`` ends with the same weights as if nothing had happened. Of
@@ -97,15 +99,17 @@ class Trainer:
         terminate_on_nan: bool = False,
         strategy: str | None = None,
         shards: int | None = None,
+        precision: str | None = None,
     ) -> None:
         self.max_epochs, self.gradient_clip_val = max_epochs, gradient_clip_val
         self.device, self.num_threads, self.progress = device, num_threads, progress
         self.callbacks, self.seed, self.per_step = tuple(callbacks), seed, per_step
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         self.replay, self.verify, self.terminate_on_nan = replay, verify, terminate_on_nan
-        self.strategy, self.shards = strategy, shards
+        self.strategy, self.shards, self.precision = strategy, shards, precision
         settings.check(self)
         self.device = settings.device_of(self)
+        self.precision = settings.precision_of(self)
         self._ranks: Ranks | None = None
         self._collects = False
         self.history = History()
@@ -174,6 +178,7 @@ class Trainer:
             stack.enter_context(dispatch.unrecorded())
             stack.enter_context(claim(model, self))
             stack.enter_context(native_threads(threads))
+            stack.enter_context(dispatch.precision_of_products(self.precision))
             self._begin(model, data, saved, stack)
             stack.callback(model.eval)
             self._tell("on_fit_start")

@@ -14,8 +14,8 @@ if str(ROOT) not in sys.path:
 
 from benchmarks import gpu, kernels, train  # noqa: E402
 from benchmarks.harness import Row  # noqa: E402
-from benchmarks.peers.cuda_ import Cuda  # noqa: E402
-from fastnn import num_threads, set_num_threads  # noqa: E402
+from benchmarks.peers.cuda_ import Bf16, Cuda, Tf32  # noqa: E402
+from fastnn import num_threads, set_float32_matmul_precision, set_num_threads  # noqa: E402
 
 TINY = train.Workload("W6", (5, 4, 6, 3), 8, 6, 0.1)
 
@@ -67,14 +67,51 @@ def test_training_steps_are_those_of_the_cpu(peer: Cuda) -> None:
     assert np.isfinite(call()).all()
 
 
+@pytest.mark.parametrize(("kind", "precision"), [(Tf32, "tf32"), (Bf16, "bf16")])
+def test_products_in_a_lower_precision_are_as_near_as_that_allows(
+    peer: Cuda, kind: type[Cuda], precision: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place = tmp_path / "nvidia" / "cu13" / "lib" / "libcublasLt.so.13"
+    place.parent.mkdir(parents=True)
+    place.touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    lower = kind(1)
+    try:
+        case = kernels._product("16x12x8", "dY W")
+        results, _ = gpu.Repeated(gpu.rounded(case, precision)).start(lower)
+        assert gpu.rounded(case, precision).disagreement(results) is None
+        assert "times what rounding allows" in str(case.disagreement(results))
+        problem = gpu.Rounded(train.make_problem(TINY), precision)
+        results, _ = problem.start(lower)
+        assert problem.disagreement(results) is None
+        assert "losses differ" in str(problem.problem.disagreement(results))
+    finally:
+        set_float32_matmul_precision("float32")
+
+
+def test_each_precision_has_its_contenders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gpu.WORKLOADS, "W6", TINY)
+    monkeypatch.setattr(
+        gpu, "make_cases", lambda: [lambda: kernels._product("4x3x2", "dY W"), lambda: kernels._relu(10)]
+    )
+    assert gpu.contenders("") == ["fastnn cuda", "torch cuda graphs", "torch cuda compiled", "torch cuda"]
+    assert gpu.contenders(" tf32") == ["fastnn cuda tf32", "torch cuda graphs tf32"]
+    told = [(precision, task.name) for precision, task in gpu.tasks(["W6"])]
+    workload, product, relu = (name for precision, name in told if not precision)
+    lower = [(rest, name + rest) for name in (workload, product) for rest in (" tf32", " bf16")]
+    assert told == [("", workload), *lower[:2], ("", product), *lower[2:], ("", relu)]
+
+
 def test_the_table_tells_times_ratios_and_what_is_missing() -> None:
     seconds = {"fastnn cuda/1": [1e-5, 2e-5, 3e-5], "torch cuda graphs/1": [4e-5, 4e-5, 6e-5]}
     row = Row("W3 MLP", 2e8, 0, seconds, {}, {"torch cuda/1": "losses differ"})
+    seconds = {"fastnn cuda tf32/1": [7e-6], "torch cuda graphs tf32/1": [21e-6]}
+    lower = Row("W3 MLP tf32", 2e8, 0, seconds)
     results = {
         "gpu": {"card": "a card", "nvcc": "no nvcc"},
         "stages": [{"name": "build", "outcome": "passed", "seconds": 12.0}],
         "left_out": {"torch cuda compiled": "PyTorch finds no GPU"},
-        "rows": [row.__dict__, Row("relu", 0, 8e6).__dict__],
+        "rows": [row.__dict__, lower.__dict__, Row("relu", 0, 8e6).__dict__],
     }
     text = gpu.table(results)
     assert "build            passed (12 s)" in text
@@ -82,6 +119,7 @@ def test_the_table_tells_times_ratios_and_what_is_missing() -> None:
     assert "20.00 us                 2.00x                     -" in text
     assert "10.00 TFLOP/s" in text
     assert "(!) torch cuda/1: losses differ" in text
+    assert "7.00 us                 3.00x" in text
     assert "not measured" in text
 
 

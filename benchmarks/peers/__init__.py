@@ -19,12 +19,16 @@ PEERS = {
     "fastnn": "fastnn_:Fastnn",
     "fastnn eager": "fastnn_:Eager",
     "fastnn cuda": "cuda_:Cuda",
+    "fastnn cuda tf32": "cuda_:Tf32",
+    "fastnn cuda bf16": "cuda_:Bf16",
     "numpy": "numpy_:Numpy",
     "torch": "torch_:Torch",
     "torch.compile": "torch_:Compiled",
     "torch cuda": "torch_cuda_:Torch",
     "torch cuda compiled": "torch_cuda_:Compiled",
     "torch cuda graphs": "torch_cuda_:Graphs",
+    "torch cuda graphs tf32": "torch_cuda_:GraphsTf32",
+    "torch cuda graphs bf16": "torch_cuda_:GraphsBf16",
     "jax": "jax_:Jax",
     "sklearn": "sklearn_:Sklearn",
 }
@@ -33,10 +37,14 @@ PEERS = {
 PACKAGES = {
     "fastnn eager": "fastnn",
     "fastnn cuda": "fastnn",
+    "fastnn cuda tf32": "fastnn",
+    "fastnn cuda bf16": "fastnn",
     "torch.compile": "torch",
     "torch cuda": "torch",
     "torch cuda compiled": "torch",
     "torch cuda graphs": "torch",
+    "torch cuda graphs tf32": "torch",
+    "torch cuda graphs bf16": "torch",
     "sklearn": "scikit-learn",
 }
 """The distribution that a contender comes from, where it has another name."""

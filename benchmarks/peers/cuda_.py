@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _core, devices, kernels
+from fastnn import _core, devices, kernels, set_float32_matmul_precision
 
 from ..train import Problem
 from . import Array, Kernel, Unsupported
@@ -15,15 +15,19 @@ class Cuda(Fastnn):
     """A call of a kernel is `REPEATS` of it: one alone would be the time of launching and of waiting."""
 
     REPEATS = 50
+    PRECISION = "float32"
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
         devices.resolve("benchmarks", "cuda")
+        set_float32_matmul_precision(self.PRECISION)
 
     def kernel(self, name: str, arrays: tuple[Array, ...], scalars: dict[str, Any]) -> Kernel:
         """A call launches a graph of the kernel, `REPEATS` times."""
         if name not in vars(kernels):
             raise Unsupported(f"no kernel {name}")
+        if name in ("matmul", "linear"):
+            scalars = scalars | {"precision": self.PRECISION}
         kernel, operands = getattr(_core, name), [_core.transfer(array, device="cuda") for array in arrays]
         results = kernel(*operands, **scalars)
         out = {} if results is None else {"out": results}
@@ -42,3 +46,15 @@ class Cuda(Fastnn):
 
     def training(self, problem: Problem) -> ReplayedTraining:
         return ReplayedTraining(problem, "cuda")
+
+
+class Tf32(Cuda):
+    """Products by cuBLASLt, of factors rounded to TF32."""
+
+    PRECISION = "tf32"
+
+
+class Bf16(Cuda):
+    """Products by cuBLASLt, of factors rounded to bfloat16."""
+
+    PRECISION = "bf16"

@@ -15,10 +15,13 @@ from .torch_ import TorchTraining
 class Torch(Peer):
     """float32 as it is by default: TF32 is off in products."""
 
+    PRECISION = "highest"
+
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
         if not torch.cuda.is_available():
             raise RuntimeError("PyTorch finds no GPU")
+        torch.set_float32_matmul_precision(self.PRECISION)
 
     def kernel(self, name: str, arrays: tuple[Array, ...], scalars: dict[str, Any]) -> Kernel:
         """A call launches a graph of the kernel, as often as fastnn's does."""
@@ -52,6 +55,18 @@ class Graphs(Torch):
 
     def training(self, problem: Problem) -> "CudaTraining":
         return GraphTraining(problem, compiled=False)
+
+
+class GraphsTf32(Graphs):
+    """Products in TF32."""
+
+    PRECISION = "high"
+
+
+class GraphsBf16(Graphs):
+    """What PyTorch has for float32 beside bfloat16: where a device does not follow it, products are in TF32."""
+
+    PRECISION = "medium"
 
 
 class CudaTraining(TorchTraining):

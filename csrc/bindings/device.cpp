@@ -40,6 +40,13 @@ void bind_device(py::module_& m) {
       "device_description", [] { return device() ? std::optional<std::string>(device()->description) : std::nullopt; },
       "What the registered device says of itself, or None.");
   m.def(
+      "load_library",
+      [](Name file) {
+        if (!device()) raise<DeviceError>("load_library", "there is no device");
+        return std::string(device()->load_library(file.text));
+      },
+      py::arg("file"), "Takes a library for products in tf32 and bf16 into use, unless one is; its name and version.");
+  m.def(
       "device_of",
       [](const Array& x) { return is_on_device(require_numpy("device_of", x).data()) ? device()->name : "cpu"; },
       py::arg("x"), "The name of the device on which an array lies.");

@@ -5,6 +5,7 @@ namespace fastnn::bindings {
 namespace {
 
 #define FASTNN_THREADS exact("num_threads") = py::none()
+#define FASTNN_PRECISION py::arg("precision") = py::none()
 #define FASTNN_OUT py::arg("out") = py::none(), FASTNN_THREADS
 
 const Argument* pointer(const std::optional<Argument>& argument) { return argument ? &*argument : nullptr; }
@@ -20,31 +21,32 @@ void bind_products(py::module_& m) {
   m.def(
       "matmul",
       [](const Array& a, const Array& b, const OptionalArray& y, bool transpose_a, bool transpose_b, double alpha,
-         double beta, const std::optional<Name>& backward, const OptionalArray& out, Threads threads) {
+         double beta, const std::optional<Name>& backward, const std::optional<Name>& precision,
+         const OptionalArray& out, Threads threads) {
         PlacedCall call = make_call("matmul", threads);
         Result result(call, out);
         std::optional<Argument> saved = optional_argument(call, "y", y);
         eager::matmul(call, argument(call, "a", a), argument(call, "b", b), pointer(saved),
-                      {transpose_a, transpose_b, alpha, beta, text(backward)}, result);
+                      {transpose_a, transpose_b, alpha, beta, text(backward), text(precision)}, result);
         return result.take();
       },
       py::arg("a"), py::arg("b"), py::arg("y") = py::none(), py::kw_only(), exact("transpose_a") = false,
       exact("transpose_b") = false, py::arg("alpha") = 1.0, py::arg("beta") = 0.0, py::arg("backward") = py::none(),
-      FASTNN_OUT);
+      FASTNN_PRECISION, FASTNN_OUT);
 
   m.def(
       "linear",
       [](const Array& x, const Array& weight, const OptionalArray& bias, const std::optional<Name>& activation,
-         const OptionalArray& out, Threads threads) {
+         const std::optional<Name>& precision, const OptionalArray& out, Threads threads) {
         PlacedCall call = make_call("linear", threads);
         Result result(call, out);
         std::optional<Argument> b = optional_argument(call, "bias", bias);
         eager::linear(call, argument(call, "x", x), argument(call, "weight", weight), pointer(b), text(activation),
-                      result);
+                      result, text(precision));
         return result.take();
       },
       py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::arg("activation") = py::none(), py::kw_only(),
-      FASTNN_OUT);
+      FASTNN_PRECISION, FASTNN_OUT);
 
   m.def(
       "explain_product",
@@ -157,17 +159,18 @@ void bind_updates(py::module_& m) {
       "matmul_sgd_update",
       [](const Array& param, const Array& a, const Array& b, const OptionalArray& velocity, bool transpose_a,
          bool transpose_b, Number lr, double momentum, double dampening, double weight_decay, bool nesterov,
-         Threads threads) {
+         const std::optional<Name>& precision, Threads threads) {
         PlacedCall call = make_call("matmul_sgd_update", threads);
         std::optional<Argument> v;
         if (velocity) v = writable(call, "velocity", *velocity);
         eager::matmul_sgd_update(call, writable(call, "param", param), argument(call, "a", a), argument(call, "b", b),
                                  pointer(v), transpose_a, transpose_b,
-                                 {lr, momentum, dampening, weight_decay, nesterov});
+                                 {lr, momentum, dampening, weight_decay, nesterov}, text(precision));
       },
       py::arg("param"), py::arg("a"), py::arg("b"), py::arg("velocity") = py::none(), py::kw_only(),
       exact("transpose_a") = false, exact("transpose_b") = false, py::arg("lr"), py::arg("momentum") = 0.0,
-      py::arg("dampening") = 0.0, py::arg("weight_decay") = 0.0, exact("nesterov") = false, FASTNN_THREADS);
+      py::arg("dampening") = 0.0, py::arg("weight_decay") = 0.0, exact("nesterov") = false, FASTNN_PRECISION,
+      FASTNN_THREADS);
 
   m.def(
       "adam_update",

@@ -7,58 +7,27 @@
 // time, which are then merged in order; the order of additions is the same. What follows the sum is done when the tile
 // is finished, from shared memory, by threads that run along rows: bias, saved results and parameters are read, and c
 // is written, in whole lines.
+//
+// In tf32 and bf16 cuBLASLt makes a b (cublaslt.h), and one more kernel what follows it, where anything does.
 #include <utility>
 
-#include "cuda/expressions.h"
+#include "cuda/cublaslt.h"
+#include "cuda/finish.h"
 #include "cuda/launch.h"
 #include "cuda/product.h"
 #include "cuda/reduce.h"
-#include "cuda/rule.h"
 #include "cuda/slab.h"
 
 namespace fastnn::cuda {
 namespace {
+
+constexpr int finish_threads = 256;
 
 template <class T>
 struct ProductCall {
   Operand<T> a, b;
   Product p;
 };
-
-// c with the sum of one more chunk.
-template <class T>
-FASTNN_INLINE T merged(const Product& p, bool first, int64_t row, int64_t column, T sum, T c) {
-  const T alpha = static_cast<T>(p.alpha), beta = static_cast<T>(p.beta);
-  if (!first) return fma<T>(alpha, sum, c);
-  if (beta == T{0}) return alpha * sum;
-  const bool inside = row < p.m && column < p.n;
-  const T old = inside ? static_cast<const T*>(p.c)[row * p.c_row + column] : T{0};
-  return fma<T>(alpha, sum, beta * old);
-}
-
-// What follows the sum, for one element.
-template <class T>
-FASTNN_INLINE void finish(const Product& p, const SgdRule<T>* rule, int64_t row, int64_t column, T v) {
-  if (row >= p.m || column >= p.n) return;
-  if (p.bias) v = v + static_cast<const T*>(p.bias)[column];
-  v = activate<T>(p.activation, v);
-  if (p.y) v = activate_backward<T>(p.backward, v, static_cast<const T*>(p.y)[row * p.y_row + column]);
-  if (!rule) {
-    static_cast<T*>(p.c)[row * p.c_row + column] = v;
-    return;
-  }
-  T* param = static_cast<T*>(p.update.param) + row * p.n + column;
-  T* velocity = rule->moves ? static_cast<T*>(p.update.velocity) + row * p.n + column : nullptr;
-  T value = *param, speed = velocity ? *velocity : T{0};
-  (*rule)(value, v, speed);
-  *param = value;
-  if (velocity) *velocity = speed;
-}
-
-template <class T>
-FASTNN_INLINE const SgdRule<T>* rule_of(const Product& p) {
-  return p.update.param ? made_once<SgdRule<T>>(p.update) : nullptr;
-}
 
 FASTNN_INLINE int steps_of(int64_t k, int of_step) {
   return static_cast<int>(ceil_div(at_most(k, product_chunk), of_step));
@@ -181,6 +150,16 @@ narrow_product(const __grid_constant__ Product p) {
   }
 }
 
+// What follows the product, which stands in memory already.
+FASTNN_KERNEL(finish_threads)
+finish_product(const __grid_constant__ Product p, const float* made, int64_t made_row) {
+  const SgdRule<float>* rule = rule_of<float>(p);
+  const int64_t column = blockIdx.x * int64_t{finish_threads} + threadIdx.x;
+  if (column >= p.n) return;
+  for (int64_t row = blockIdx.y; row < p.m; row += gridDim.y)
+    finish(p, rule, row, column, merged(p, true, row, column, made[row * made_row + column], 0.0f));
+}
+
 // ---- on the host --------------------------------------------------------------------------------------------------
 
 template <class T>
@@ -210,14 +189,43 @@ void run(const Product& p) {
   }(std::make_integer_sequence<int, sizeof(tiles) / sizeof(Tile)>{});
 }
 
-void product(const Product& p, std::byte*) {
+// Where cuBLASLt puts a product: into c, unless that is added to, or is no place for it.
+bool is_made_in_c(const Product& p) { return !p.update.param && p.beta == 0 && (p.m == 1 || p.c_row >= p.n); }
+
+bool is_by_library(const Product& p) { return p.precision != Precision::float32 && p.m > 0 && p.n > 0 && p.k > 0; }
+
+int64_t bytes_beside_c(const Product& p) {
+  return is_made_in_c(p) ? 0 : ceil_div(p.m * p.n * int64_t{sizeof(float)}, 256) * 256;
+}
+
+int64_t workspace(const Product& p) {
+  if (!is_by_library(p)) return 0;
+  return bytes_beside_c(p) +
+         (is_made_in_c(p) ? cublaslt::workspace(p, p.c, p.c_row) : cublaslt::workspace(p, nullptr, p.n));
+}
+
+void run_by_library(const Product& p, std::byte* memory) {
+  const bool in_c = is_made_in_c(p);
+  float* made = in_c ? static_cast<float*>(p.c) : reinterpret_cast<float*>(memory);
+  const int64_t made_row = in_c ? p.c_row : p.n;
+  cublaslt::multiply(p, made, made_row, memory + bytes_beside_c(p));
+  const bool is_done = in_c && p.alpha == 1 && !p.bias && p.activation == Activation::none && !p.y;
+  if (is_done) return;
+  const Geometry geometry{
+      {static_cast<unsigned>(ceil_div(p.n, finish_threads)), static_cast<unsigned>(at_most(p.m, 1 << 14))},
+      finish_threads};
+  launch(finish_product, geometry, p, static_cast<const float*>(made), made_row);
+}
+
+void product(const Product& p, std::byte* memory) {
   if (p.m == 0 || p.n == 0) return;
-  if (p.dtype == DType::float32) run<float, float_tiles>(p);
+  if (is_by_library(p)) run_by_library(p, memory);
+  else if (p.dtype == DType::float32) run<float, float_tiles>(p);
   else run<double, double_tiles>(p);
 }
 
 void linear(const Product& p, std::byte* memory) {
-  if (!is_narrow(p.n, p.k)) return product(p, memory);
+  if (!is_narrow(p.n, p.k) || is_by_library(p)) return product(p, memory);
   if (p.m == 0 || p.n == 0) return;
   const Geometry geometry = half_warps(p.m * p.n);
   if (p.dtype == DType::float32) launch(narrow_product<float>, geometry, p);
@@ -227,8 +235,8 @@ void linear(const Product& p, std::byte* memory) {
 }  // namespace
 
 void register_product(Table<DeviceKernel>& table) {
-  table.matmul = table.matmul_sgd_update = {nullptr, product};
-  table.linear = {nullptr, linear};
+  table.matmul = table.matmul_sgd_update = {workspace, product};
+  table.linear = {workspace, linear};
 }
 
 }  // namespace fastnn::cuda

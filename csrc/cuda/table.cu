@@ -1,5 +1,6 @@
 // Collects the kernels of the device, and what stands around them, into one backend.
 #include "cuda/backend.h"
+#include "cuda/cublaslt.h"
 #include "cuda/runtime.h"
 
 namespace fastnn::cuda {
@@ -30,6 +31,7 @@ const DeviceBackend& backend() {
     register_update(backend);
     register_indexing(table);
     register_random(table);
+    backend.load_library = cublaslt::load;
     return backend;
   }();
   return made;

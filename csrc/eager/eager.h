@@ -22,17 +22,19 @@ struct SgdOptions {
 struct MatmulOptions {
   bool transpose_a = false, transpose_b = false;
   double alpha = 1, beta = 0;
-  const char* backward = nullptr;  // an activation
+  const char* backward = nullptr;   // an activation
+  const char* precision = nullptr;  // of the factors, float32 on a device: "float32", "tf32" or "bf16"
 };
 // y, what the gradient of the activation needs, is null where there is none.
 void matmul(const Call&, Argument a, Argument b, const Argument* y, const MatmulOptions&, Output& out);
-void linear(const Call&, Argument x, Argument weight, const Argument* bias, const char* activation, Output& out);
-// a b is the gradient of param, and is not kept.
+void linear(const Call&, Argument x, Argument weight, const Argument* bias, const char* activation, Output& out,
+            const char* precision = nullptr);
 // How the product of two matrices goes about their shape, in words: what the kernel chooses, once. Nothing is computed.
 // How matmul goes about it, or linear, whose weight is then b, transposed.
 std::string explain_product(const Call&, Argument a, Argument b, bool transpose_a, bool transpose_b, bool linear);
+// a b is the gradient of param, and is not kept.
 void matmul_sgd_update(const Call&, Argument param, Argument a, Argument b, const Argument* velocity, bool transpose_a,
-                       bool transpose_b, const SgdOptions&);
+                       bool transpose_b, const SgdOptions&, const char* precision = nullptr);
 
 // ---- elementwise: eager/elementwise.cpp ----
 enum class Types { arithmetic, floating, comparison, selection };

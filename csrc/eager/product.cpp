@@ -54,6 +54,27 @@ Product product_of(const Call& call, const Argument& a, bool transpose_a, const 
   return product;
 }
 
+// Sets the precision that is asked for. A device's library reads rows or columns that are contiguous; of other factors
+// it gets copies, in `memory`.
+void set_precision(const Call& call, const char* name, Product& product, Buffer (&memory)[2]) {
+  if (!name || std::strcmp(name, "float32") == 0) return;
+  if (std::strcmp(name, "tf32") == 0) product.precision = Precision::tf32;
+  else if (std::strcmp(name, "bf16") == 0) product.precision = Precision::bf16;
+  else raise<ValueError>(call.op, "precision = '", name, "' must be 'float32', 'tf32' or 'bf16'");
+  if (product.k == 0) return;  // nothing is multiplied
+  if (!call.device || product.dtype != DType::float32)
+    raise<ValueError>(call.op, "precision = '", name, "' is for float32 on a GPU: leave it out");
+  auto make_readable = [&](const void*& data, int64_t rows, int64_t& row, int64_t columns, int64_t& column,
+                           Buffer& to) {
+    if ((column == 1 && row >= columns) || (row == 1 && column >= rows)) return;
+    auto* from = const_cast<std::byte*>(static_cast<const std::byte*>(data));
+    data = made_contiguous(call, {from, product.dtype, 2, {rows, columns}, {row, column}}, to).data;
+    row = columns, column = 1;
+  };
+  make_readable(product.a, product.m, product.a_row, product.k, product.a_column, memory[0]);
+  make_readable(product.b, product.k, product.b_row, product.n, product.b_column, memory[1]);
+}
+
 }  // namespace
 
 void matmul(const Call& call, Argument a, Argument b, const Argument* y, const MatmulOptions& options, Output& output) {
@@ -75,13 +96,14 @@ void matmul(const Call& call, Argument a, Argument b, const Argument* y, const M
   require_apart(call, out, {&a, &b, y});
   if (count_of(out) == 0) return;
   product.c = out.data, product.c_row = out.strides[0];
-  Buffer y_memory;
+  Buffer y_memory, factors[2];
+  set_precision(call, options.precision, product, factors);
   if (y) product.y = made_contiguous(call, y->view, y_memory).data, product.y_row = product.n;
   execute(call, kernels().matmul, product);
 }
 
-void linear(const Call& call, Argument x, Argument weight, const Argument* bias, const char* activation,
-            Output& output) {
+void linear(const Call& call, Argument x, Argument weight, const Argument* bias, const char* activation, Output& output,
+            const char* precision) {
   require_rank(call, x, 2);
   require_rank(call, weight, 2);
   if (x.view.shape[1] != weight.view.shape[1])
@@ -99,7 +121,8 @@ void linear(const Call& call, Argument x, Argument weight, const Argument* bias,
   require_apart(call, out, {&x, &weight, bias});
   if (count_of(out) == 0) return;
   product.c = out.data, product.c_row = out.strides[0];
-  Buffer bias_memory;
+  Buffer bias_memory, factors[2];
+  set_precision(call, precision, product, factors);
   if (bias) product.bias = made_contiguous(call, bias->view, bias_memory).data;
   execute(call, kernels().linear, product);
 }
@@ -123,7 +146,7 @@ std::string explain_product(const Call& call, Argument a, Argument b, bool trans
 }
 
 void matmul_sgd_update(const Call& call, Argument param, Argument a, Argument b, const Argument* velocity,
-                       bool transpose_a, bool transpose_b, const SgdOptions& options) {
+                       bool transpose_a, bool transpose_b, const SgdOptions& options, const char* precision) {
   Product product = product_of(call, a, transpose_a, b, transpose_b);
   require_same_dtype(call, param, a);
   require_shape(call, param, {product.m, product.n}, ", that of the product");
@@ -133,6 +156,8 @@ void matmul_sgd_update(const Call& call, Argument param, Argument a, Argument b,
         raise<ValueError>(call.op, written->name, " overlaps ", read->name, " in memory");
   product.update = sgd_of(call, param, nullptr, velocity, options);
   if (product.update.count == 0) return;
+  Buffer factors[2];
+  set_precision(call, precision, product, factors);
   execute(call, kernels().matmul_sgd_update, product);
 }
 

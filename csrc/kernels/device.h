@@ -53,6 +53,9 @@ struct DeviceBackend {
   // Several updates in one launch: of one dtype, and none writes what another reads or writes.
   void (*sgd_updates)(const Sgd* updates, int64_t count);
   void (*adam_updates)(const Adam* updates, int64_t count);
+  // Takes a library into use, for products of a precision other than float32, unless one is; gives its name and
+  // version. Throws DeviceError where the file cannot be loaded; so does such a product without a library.
+  const char* (*load_library)(const char* file);
 };
 
 }  // namespace fastnn

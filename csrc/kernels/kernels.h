@@ -40,6 +40,8 @@ struct Kernel {
 
 enum class Activation : uint8_t { none, relu, sigmoid, tanh, gelu };
 enum class Reduction : uint8_t { none, mean, sum };
+// Of the factors of a product of float32 on a device: as they are, or rounded to 10 or 7 bits behind the first.
+enum class Precision : uint8_t { float32, tf32, bf16 };
 
 struct Sgd {
   DType dtype;
@@ -70,7 +72,8 @@ struct CrossEntropy;
 
 // c = beta c + alpha a b, then + bias, then activation, then the gradient of `backward`. a is (m, k), b is (k, n), any
 // strides, so that a transpose is a swap of strides; rows of c are contiguous. With update.param, (m, n) and
-// contiguous, the result is the gradient of an update and is not kept: c and update.grad are null.
+// contiguous, the result is the gradient of an update and is not kept: c and update.grad are null. For a precision
+// other than float32, rows or columns of a are contiguous and do not overlap, and so are those of b.
 struct Product {
   DType dtype;
   int64_t m, n, k;
@@ -84,6 +87,7 @@ struct Product {
   const void* bias;  // (n,) or null
   Activation activation;
   Activation backward;
+  Precision precision;
   const void* y;  // (m, n), rows contiguous: what `backward` needs of the forward pass
   int64_t y_row;
   Sgd update;

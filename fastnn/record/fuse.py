@@ -13,7 +13,7 @@ Rule = Callable[[Step, Step], Step | None]
 """Puts two steps together, the second the only reader of the first's result; None where they do not fit."""
 
 ACTIVATIONS = {"relu", "sigmoid", "tanh"}
-TRANSPOSITIONS = {"transpose_a", "transpose_b"}
+SETTINGS = {"transpose_a", "transpose_b", "precision"}
 GRADIENTS = {"relu_backward": "relu", "sigmoid_backward": "sigmoid", "tanh_backward": "tanh", "gelu_backward": "gelu"}
 
 
@@ -66,7 +66,7 @@ def _overwritten(step: Step, between: Sequence[Step]) -> bool:
 
 def _layer(product: Step, addition: Step) -> Step | None:
     """x @ w + b is linear(x, w.T, b)."""
-    if product.kernel != "matmul" or product.scalars or addition.kernel != "add" or addition.writes:
+    if product.kernel != "matmul" or _turns(product) or addition.kernel != "add" or addition.writes:
         return None
     x, weight = product.operands
     bias = next((operand for operand in addition.operands if operand != product.results[0]), None)
@@ -80,13 +80,19 @@ def _layer(product: Step, addition: Step) -> Step | None:
         return None
     if addition.results[0].shape != product.results[0].shape:
         return None
-    return addition._replace(kernel="linear", operands=(x, turned, flat))
+    return addition._replace(kernel="linear", operands=(x, turned, flat), scalars=product.scalars)
 
 
 def _activated(product: Step, activation: Step) -> Step | None:
-    if product.kernel != "linear" or product.scalars or activation.kernel not in ACTIVATIONS or activation.writes:
+    if product.kernel != "linear" or _turns(product) or activation.kernel not in ACTIVATIONS or activation.writes:
         return None
-    return activation._replace(kernel="linear", operands=product.operands, scalars={"activation": activation.kernel})
+    scalars = product.scalars | {"activation": activation.kernel}
+    return activation._replace(kernel="linear", operands=product.operands, scalars=scalars)
+
+
+def _turns(product: Step) -> bool:
+    """Whether a product does more than multiply what stands there."""
+    return bool(product.scalars.keys() - {"precision"})
 
 
 def _gradient(product: Step, gradient: Step) -> Step | None:
@@ -103,7 +109,7 @@ def _gradient(product: Step, gradient: Step) -> Step | None:
 
 
 def _update(product: Step, update: Step) -> Step | None:
-    if product.kernel != "matmul" or update.kernel != "sgd_update" or not product.scalars.keys() <= TRANSPOSITIONS:
+    if product.kernel != "matmul" or update.kernel != "sgd_update" or not product.scalars.keys() <= SETTINGS:
         return None
     param, gradient, *velocity = update.operands
     a, b = product.operands

@@ -71,11 +71,15 @@ def flops_of(step: "Step") -> int:
 
 
 def way_of(step: "Step") -> str:
-    """What a product has chosen for its shape: see `fastnn.kernels.explain_product`; empty for other kernels."""
+    """What a product has chosen for its shape: see `fastnn.kernels.explain_product`; on a GPU, who makes it in tf32 or
+    bf16. Empty for other kernels.
+    """
     from fastnn import kernels  # only now: it takes long, and few programs print a plan
 
     if (factors := _factors(step)) is None:
         return ""
+    if "precision" in step.scalars:
+        return "cuBLASLt"
     a, b = map(_unset, factors)
     linear = step.kernel == "linear"
     across, down = step.scalars.get("transpose_a", False), step.scalars.get("transpose_b", linear)

@@ -1,6 +1,6 @@
 """Products."""
 
-import numpy as np  # noqa: F401 (the examples)
+import numpy as np
 
 from fastnn.reference._common import Array, give
 from fastnn.reference.activation import (
@@ -26,6 +26,7 @@ def matmul(
     alpha: float = 1.0,
     beta: float = 0.0,
     backward: str | None = None,
+    precision: str | None = None,
     out: Array | None = None,
     num_threads: int | None = None,
 ) -> Array:
@@ -35,11 +36,13 @@ def matmul(
     ``a.T`` are read in place. With `backward` "relu", "sigmoid", "tanh" or "gelu" the product is the gradient of that
     activation's result, and what comes out is that of its input; `y` (m, n) is the result, for gelu the input.
 
+    With `precision` "tf32" or "bf16", for float32 on a GPU, `a` and `b` are rounded to 10 or 7 bits of mantissa first.
+
     >>> matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
     array([[11.]])
     """
     a, b = (a.T if transpose_a else a), (b.T if transpose_b else b)
-    product = a.dtype.type(alpha) * (a @ b)
+    product = a.dtype.type(alpha) * (_rounded(a, precision) @ _rounded(b, precision))
     if beta != 0:
         if out is None:
             raise ValueError("[matmul] beta needs out")
@@ -55,23 +58,36 @@ def linear(
     bias: Array | None = None,
     activation: str | None = None,
     *,
+    precision: str | None = None,
     out: Array | None = None,
     num_threads: int | None = None,
 ) -> Array:
     """A linear layer, ``activation(x @ weight.T + bias)``.
 
     `x` is (n, inputs), `weight` (outputs, inputs), `bias` (outputs,); `activation` is None, "relu", "sigmoid",
-    "tanh" or "gelu".
+    "tanh" or "gelu". `precision` is that of `x` and `weight`: see `matmul`.
 
     >>> linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), np.array([-20.0]), "relu")
     array([[0.]])
     """
-    y = x @ weight.T
+    y = _rounded(x, precision) @ _rounded(weight, precision).T
     if bias is not None:
         y = y + bias
     if activation is not None:
         y = _FORWARD[activation](y)
     return give(y, out)
+
+
+_BITS = {None: 23, "float32": 23, "tf32": 10, "bf16": 7}
+
+
+def _rounded(x: Array, precision: str | None) -> Array:
+    """float32 with as many bits of mantissa as `precision` has, to nearest, ties to even."""
+    if (dropped := 23 - _BITS[precision]) == 0:
+        return x
+    words = np.ascontiguousarray(x).view(np.uint32)
+    up = words + np.uint32((1 << (dropped - 1)) - 1) + ((words >> np.uint32(dropped)) & np.uint32(1))
+    return np.where(np.isfinite(x), (up & np.uint32(-(1 << dropped) % 2**32)).view(np.float32), x)
 
 
 _FORWARD = {"relu": relu, "sigmoid": sigmoid, "tanh": tanh, "gelu": gelu}
@@ -96,6 +112,7 @@ def matmul_sgd_update(
     dampening: float = 0.0,
     weight_decay: float = 0.0,
     nesterov: bool = False,
+    precision: str | None = None,
     num_threads: int | None = None,
 ) -> None:
     """``sgd_update(param, matmul(a, b))`` in one pass: the gradient is not kept.
@@ -107,7 +124,7 @@ def matmul_sgd_update(
     """
     sgd_update(
         param,
-        matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b),
+        matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b, precision=precision),
         velocity,
         lr=lr,
         momentum=momentum,

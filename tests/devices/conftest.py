@@ -6,6 +6,9 @@ that its function `backend` gives.
 
 import ctypes
 import os
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 import standin
@@ -34,3 +37,18 @@ def cuda(registered: None) -> ctypes.CDLL:
     if ANOTHER is not None:
         pytest.skip("only the stand-in tells what it does")
     return standin.library()
+
+
+@pytest.fixture(scope="session")
+def library(registered: None, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """cuBLASLt, as NVIDIA's package brings it; emulated devices have a stand-in beside them."""
+    if ANOTHER != "cuda":
+        site = tmp_path_factory.mktemp("site")
+        place = site / "nvidia" / "cu13" / "lib" / "libcublasLt.so.13"
+        place.parent.mkdir(parents=True)
+        if ANOTHER is None:
+            place.touch()
+        else:
+            shutil.copy(Path(ANOTHER).with_name(place.name), place)
+        sys.path.append(str(site))
+    devices._load_library()

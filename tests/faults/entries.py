@@ -159,6 +159,7 @@ _SERVICES = [
     _service("synchronize", _core.synchronize, dict),
     _service("prefetch", _core.prefetch, lambda: {"x": np.zeros(3)}, x=np.ndarray),
     _service("register_device", _register, lambda: {"capsule": _core.kernel_table}, capsule=object),
+    _service("load_library", _without_device(_core.load_library), lambda: {"file": "libcublasLt.so.13"}, file=str),
     _service("device_place", _without_device(_core.device_place), dict),
     _service("order", _without_device(_core.order), lambda: {"first": 1, "then": 2}, first=int, then=int),
     _service(

@@ -5,9 +5,13 @@
 #include <sys/mman.h>
 
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <new>
+#include <optional>
+#include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -105,6 +109,43 @@ void order(void* first, void* then) {
 template <auto entry>
 struct On;
 
+const char* library = nullptr;  // for products in tf32 and bf16, once it is loaded
+
+// To as many bits of mantissa as the precision has, to nearest; numbers that are infinite or NaN are not for this.
+float rounded(float value, Precision precision) {
+  const int dropped = precision == Precision::tf32 ? 13 : 16;
+  uint32_t word;
+  std::memcpy(&word, &value, 4);
+  word = (word + (uint32_t{1} << (dropped - 1)) - 1 + (word >> dropped & 1)) & ~uint32_t{0} << dropped;
+  std::memcpy(&value, &word, 4);
+  return value;
+}
+
+// The factors of a product, rounded, their rows contiguous.
+struct Factors {
+  std::vector<float> a, b;
+
+  static void lay_out(Product& p) { p.a_row = p.k, p.b_row = p.n, p.a_column = p.b_column = 1; }
+
+  explicit Factors(Product& p) {
+    auto fill = [&](std::vector<float>& to, const void*& from, int64_t rows, int64_t row, int64_t columns,
+                    int64_t column) {
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; ++j)
+          to.push_back(rounded(static_cast<const float*>(from)[i * row + j * column], p.precision));
+      from = to.data();
+    };
+    fill(a, p.a, p.m, p.a_row, p.k, p.a_column), fill(b, p.b, p.k, p.b_row, p.n, p.b_column);
+    lay_out(p);
+  }
+};
+
+template <class Arguments>
+bool is_rounded(const Arguments& arguments) {
+  if constexpr (std::is_same_v<Arguments, Product>) return arguments.precision != Precision::float32;
+  return false;
+}
+
 template <class Arguments, Kernel<Arguments> Table<Kernel>::* entry>
 struct On<entry> {
   static fastnn::Work planned(Arguments& arguments) {
@@ -115,13 +156,19 @@ struct On<entry> {
   static int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
   static int64_t workspace(const Arguments& given) {
     Arguments arguments = given;
+    if constexpr (std::is_same_v<Arguments, Product>)
+      if (is_rounded(given)) Factors::lay_out(arguments);
     fastnn::Work work = planned(arguments);
     return aligned(work.workspace) + aligned(work.scratch);
   }
   static void launch(const Arguments& given, std::byte* workspace) {
     ++launches;
+    if (is_rounded(given) && !library) throw DeviceError("[standin] no library has been loaded");
     enqueue([given, workspace] {
       Arguments arguments = given;
+      std::optional<Factors> factors;
+      if constexpr (std::is_same_v<Arguments, Product>)
+        if (is_rounded(given)) factors.emplace(arguments);
       fastnn::Work work = planned(arguments);
       for (int phase = 0; phase < work.phases; ++phase)
         (table->*entry).run(arguments, phase, 0, work.items[phase], workspace, workspace + aligned(work.workspace));
@@ -151,6 +198,12 @@ void launch_all(const Arguments* updates, int64_t count) {
     for (Arguments arguments : each)
       (table->*entry).run(arguments, 0, 0, On<entry>::planned(arguments).items[0], nullptr, nullptr);
   });
+}
+
+// Any file will do.
+const char* load_library(const char* file) {
+  if (!library && !std::ifstream(file)) throw DeviceError(std::string(file) + ": no such file");
+  return library = "a file";
 }
 
 // ---- graphs ----
@@ -203,7 +256,8 @@ const DeviceBackend* standin(const void* kernels, bool is_guarded) {
              increment,
              kernels_of_device(),
              launch_all<&Table<Kernel>::sgd_update, Sgd>,
-             launch_all<&Table<Kernel>::adam_update, Adam>};
+             launch_all<&Table<Kernel>::adam_update, Adam>,
+             load_library};
   return &backend;
 }
 

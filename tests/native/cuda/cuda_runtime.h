@@ -116,6 +116,11 @@ using cudaEvent_t = struct CUevent_st*;
 using cudaGraph_t = struct CUgraph_st*;
 using cudaGraphExec_t = struct CUgraphExec_st*;
 
+// A library on the emulated device enqueues its work by this.
+struct CUstream_st {
+  void (*enqueue)(std::function<void()> work);
+};
+
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();
 cudaError_t cudaDriverGetVersion(int* version);

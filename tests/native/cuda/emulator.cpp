@@ -205,8 +205,7 @@ bool fits(const dim3& grid, const dim3& block) {
 
 }  // namespace
 
-struct CUstream_st {
-} the_stream;
+CUstream_st the_stream{[](std::function<void()> work) { emulator::enqueue({}, std::move(work)); }};
 struct CUgraph_st {
   std::vector<Launch> launches;
 };
