@@ -18,8 +18,8 @@ NATIVE_TESTS = [
     f"tests/{name}"
     for name in (
         "kernels", "devices", "faults", "data", "test_autograd.py", "test_engine.py", "test_execution.py",
-        "test_functional.py", "test_models.py", "test_processes.py", "test_program.py", "test_tensor.py",
-        "test_tensor_views.py", "test_trainer.py", "test_trainer_errors.py",
+        "test_functional.py", "test_models.py", "test_processes.py", "test_program.py", "test_program_layers.py",
+        "test_tensor.py", "test_tensor_views.py", "test_trainer.py", "test_trainer_errors.py",
     )
 ]  # fmt: skip
 
