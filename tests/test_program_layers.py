@@ -183,3 +183,77 @@ def test_what_shares_memory_keeps_its_order(name: str) -> None:
         _core.cross_entropy_with_grad(a["logits"], a["labels"], out=(a["loss"], a["grad"]))
 
     check(rows, (step, [*a.values()]))
+
+
+def neighbours_of(name: str) -> Callable[[dict[str, Array]], None]:
+    """A step in which something begins where a layer reads or writes, and is not all of that."""
+
+    def step(a: dict[str, Array]) -> None:
+        rows, wide, flat = a["rows"], a["wide"], a["flat"]
+        batch, weight, out, labels = a["batch"], a["weight"], flat[:1500].reshape(FEW), a["labels"]
+        x = {
+            "rows of them": batch[:100],
+            "columns of them": batch[:, :128],
+            "turned": wide.reshape(-1)[: BATCH * BATCH].reshape(BATCH, BATCH).T,
+            "closer rows": np.lib.stride_tricks.as_strided(batch, SHAPE, (780 * 4, 4)),
+            "of other bits": wide.view(np.float32),
+        }.get(name, batch)
+        if name == "turned":
+            _core.gather(a["square"], rows, out=x.T)
+        elif name == "of other bits":
+            _core.gather(a["doubles"], rows, out=wide)
+        else:
+            _core.gather(a["x"], rows, out=batch)
+        if name == "in longer rows":
+            _core.linear(x, weight, out=flat[:3000].reshape(BATCH, 20)[:, :10])
+        else:
+            _core.linear(x, weight[:, : x.shape[1]], out=out[: len(x)])
+        logits = {
+            "some logits": out[:100],
+            "more logits": flat[:3000].reshape(BATCH, 20),
+            "doubles": flat[:3000].view(np.float64).reshape(FEW),
+            "other logits": a["other"],
+        }.get(name, out[: len(x)])
+        if name == "no loss":
+            return
+        loss, grad = a["loss"], a["grad"].reshape(-1)[: logits.size].reshape(logits.shape)
+        if name == "doubles":
+            loss, grad = a["loss64"], a["grad64"]
+        _core.cross_entropy_with_grad(logits, labels[: len(logits)], out=(loss, grad))
+
+    return step
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rows of them",
+        "columns of them",
+        "turned",
+        "closer rows",
+        "of other bits",
+        "in longer rows",
+        "some logits",
+        "more logits",
+        "doubles",
+        "other logits",
+        "no loss",
+    ],
+)
+def test_neighbours_are_what_a_layer_reads_and_writes_all_of(name: str) -> None:
+    rows = np.zeros(BATCH, np.int64)
+    a = arrays_of("") | {
+        "rows": rows,
+        "wide": np.zeros((BATCH, 392)),
+        "doubles": RNG.normal(size=(EXAMPLES, 392)),
+        "square": numbers(EXAMPLES, BATCH).astype(np.float64),
+        "flat": numbers(3000),
+        "other": numbers(*FEW),
+        "grad": numbers(BATCH, 20),
+        "grad64": np.zeros(FEW),
+        "loss64": np.zeros(()),
+    }
+    if name == "turned":
+        a["square"], a["wide"] = numbers(EXAMPLES, BATCH), np.zeros((BATCH, 392), np.float32)
+    step = neighbours_of(name)
+    check(rows, (lambda: step(a), [value for key, value in a.items() if key != "rows"]))
