@@ -75,7 +75,8 @@ def _is_a(value: Any, annotation: Any) -> bool:
     )
 
 
-def explain_product(
+@_native
+def explain_product(  # type: ignore[empty-body]
     a: Array, b: Array, *, transpose_a: bool = False, transpose_b: bool = False, linear: bool = False
 ) -> str:
     """How `matmul` goes about these shapes, dtypes and strides on this CPU, in words; nothing is computed.
@@ -92,11 +93,6 @@ def explain_product(
     >>> explain_product(x, weight, transpose_b=True, linear=True)
     'a in place, ... items, lanes along k'
     """
-    flags = {"transpose_a": transpose_a, "transpose_b": transpose_b, "linear": linear}
-    try:
-        return _core.explain_product(a, b, **flags)
-    except TypeError as error:
-        raise explained(error, "explain_product", (a, b), flags) from None
 
 
 # products

@@ -143,7 +143,7 @@ def _complaint(entry: Entry, arguments: Arguments, error: Exception) -> str | No
         return None
     if "." in entry.name:  # no user reaches these
         return None
-    if not re.match(rf"\[{entry.operation}(_with_grad)?\] |{entry.name}\(\) ", message):  # Python's own: name()
+    if not re.match(rf"\[{entry.operation}(_with_grad)?\] ", message):
         return f"says {message!r:.200}"
     if len(message) > 1000:
         return f"says {len(message)} characters"
