@@ -46,6 +46,8 @@ def arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[
 
 def plain(value: Any) -> Any:
     """`value` as JSON holds it, a schedule as its name and fields; of anything else, that it was left out."""
+    if type(value) in (int, float, str, bool):
+        return value
     try:
         return json.loads(json.dumps(value, default=_plain))
     except (TypeError, ValueError):

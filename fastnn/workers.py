@@ -88,7 +88,7 @@ class WorkerTrainer(Trainer):
         if self._structure in self._recorded and self.model is model:
             return copy.deepcopy(model)
         if self.model is not model:
-            model.load_state_dict(self.model.state_dict())
+            _end_alike(model, self._recorded[self._structure].parameters)
             model.classifies = self.model.classifies
         model.trainer = None  # it would keep what was recorded
         return model
@@ -127,8 +127,21 @@ def _begin_alike(model: Model, recorded: list[Tensor]) -> None:
     """Give parameters the values with which training of `model` begins, in the memory they have."""
     for first, weight in zip(model.parameters(), recorded, strict=True):
         if isinstance(first, nn.UninitializedParameter):
-            first.materialize(weight.shape, weight.dtype)
-        run("cast", first, out=weight)
+            first.materialize(weight.shape, weight.dtype, memory=weight)  # until the end
+        else:
+            run("cast", first, out=weight)
+
+
+def _end_alike(model: Model, recorded: list[Tensor]) -> None:
+    """Give `model` the values with which its training ended."""
+    for last, weight in zip(model.parameters(), recorded, strict=True):
+        if last._array is weight._array:
+            copied = run("cast", weight)
+            last._array, last._storage = copied._array, copied._storage
+        else:
+            run("cast", weight, out=last)
+    for module in model.modules():
+        module._settle()
 
 
 def _own(loader: Any) -> Any:

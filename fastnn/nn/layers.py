@@ -93,7 +93,7 @@ class LazyLinear(Linear):
         return self.forward(x)
 
     def _settle(self) -> None:
-        if not any(isinstance(parameter, UninitializedParameter) for parameter in self.parameters()):
+        if not isinstance(self.weight, UninitializedParameter) and not isinstance(self.bias, UninitializedParameter):
             self.__class__ = Linear  # type: ignore[assignment]
 
     @property

@@ -58,9 +58,11 @@ class UninitializedParameter(Parameter):
         """The shape to be, None where it is not known yet."""
         return self._pending.shape
 
-    def materialize(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Become a Parameter of `shape` and `dtype`, and do the remembered initialisation."""
-        values: Tensor = run("cast", constant(0, dtype), shape=shape)
+    def materialize(self, shape: tuple[int, ...], dtype: np.dtype[Any], memory: Tensor | None = None) -> None:
+        """Become a Parameter of `shape` and `dtype`, and do the remembered initialisation; in the memory of the Tensor
+        `memory` where it is given.
+        """
+        values: Tensor = run("cast", constant(0, dtype), **({"shape": shape} if memory is None else {"out": memory}))
         self.initialise(values)  # where this fails, nothing has happened
         values = values.to(self._pending.device)
         self._array, self._storage = values._array, values._storage
@@ -195,13 +197,11 @@ class Module:
                 yield module
                 pending += [value for value in reversed(vars(module).values()) if isinstance(value, Module)]
 
-    def _named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    def _named_tensors(self) -> list[tuple[str, Tensor]]:
         """Parameters by name; one that is shared comes under each of its names."""
-        for name, value in list(vars(self).items()):
-            if isinstance(value, Parameter) or (isinstance(value, Tensor) and value.requires_grad and value.is_leaf):
-                yield prefix + name, value
-        for name, module in self.named_children():
-            yield from module._named_tensors(f"{prefix}{name}.")
+        found: list[tuple[str, Tensor]] = []
+        _collect_tensors(self, "", found)
+        return found
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Parameters with their names, such as ``0.weight``; a shared one once, under its first name."""
@@ -326,6 +326,18 @@ class Module:
         lines = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in self.named_children()]
         inside = "".join(f"\n  {line}" for line in ([shown] if shown and lines else []) + lines)
         return f"{type(self).__name__}({inside or shown}{chr(10) if inside else ''})"
+
+
+def _collect_tensors(module: Module, prefix: str, found: list[tuple[str, Tensor]]) -> None:
+    """Append what `_named_tensors` gives. Not a generator: each level of nesting would hand on every name."""
+    inside = []
+    for name, value in list(vars(module).items()):
+        if isinstance(value, Module):
+            inside.append((f"{prefix}{name}.", value))
+        elif isinstance(value, Tensor) and (isinstance(value, Parameter) or (value.requires_grad and value.is_leaf)):
+            found.append((prefix + name, value))
+    for its_prefix, child in inside:
+        _collect_tensors(child, its_prefix, found)
 
 
 def device_of(module: Module) -> str:

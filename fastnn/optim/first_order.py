@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, SupportsFloat
+from typing import Any, ClassVar
 
 from fastnn import functional as F
 from fastnn import reprs
@@ -72,7 +72,7 @@ class Optimizer:
 
     def _check_at_least_0(self, group: dict[str, Any], setting: str) -> None:
         value = group[setting]
-        if not (isinstance(value, SupportsFloat) and math.isfinite(value) and float(value) >= 0):
+        if not (hasattr(value, "__float__") and math.isfinite(value) and float(value) >= 0):
             raise ValueError(f"[{type(self).__name__}] {setting} = {value!r} must be a finite number of at least 0")
 
     def _check_memory(self, param: Tensor) -> None:
