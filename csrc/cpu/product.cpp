@@ -12,21 +12,19 @@
 // multiplication", 2008): b is packed once into panels that stay in L1 while a's packed block, in L2, passes by.
 // Where one block of rows is all there is, each panel is packed just before it is read, and never leaves L1.
 // The lanes run along the side that costs less (`swapped`). An operand that L1 holds, or whose panels meet few others,
-// is not packed but read where it stands. What follows the sum is done strip by strip, while a strip of c is in L1; the
-// update of plain SGD even before, while the sums are in registers. (eager::explain_product says what was chosen.)
+// is not packed but read where it stands. What follows the sum is done while a tile is in registers (tile.h); longer
+// functions, and what needs c the right way round, strip by strip, while a strip of c is in L1. (eager::explain_product
+// says what was chosen.)
 #include "cpu/loss.h"
 #include "cpu/narrow.h"
 #include "cpu/pack.h"
 #include "cpu/tail.h"
+#include "cpu/tile.h"
 
 namespace fastnn {
 namespace {
 
-constexpr int max_height = vector_registers == 32 ? 14 : 6;  // rows of a tile
-constexpr int tile_vectors = 2;                              // columns of a tile, in vectors
-constexpr int64_t block_panels = 8;                          // row panels of a packed block of a: stays in L2
-template <class T>
-constexpr int tile_width = tile_vectors * lanes<T>;
+constexpr int64_t block_panels = 8;  // row panels of a packed block of a: stays in L2
 
 // One product as the tile sees it: `rows` run in registers, `columns` in lanes.
 template <class T>
@@ -127,106 +125,6 @@ void choose(Product& p) {
   c.has_loss = p.loss && (c.swapped ? c.row_blocks : c.column_blocks) == 1;  // an item makes whole rows of c
 }
 
-// What happens to a tile when a chunk is done.
-template <class T>
-struct Merge {
-  T alpha, beta;
-  bool first;
-  // Plain SGD, where the sum is the gradient: param[i * param_row + j] = fma(minus_lr, sum, param), and c stays as it
-  // is.
-  T* param;
-  int64_t param_row;
-  T minus_lr;
-
-  bool is_sum() const { return first && beta == 0 && alpha == 1; }
-};
-
-// height x (vectors * lanes) tile: c (+)= alpha a b over kc steps. Of a, either the rows of a step are neighbours and
-// `a_stride` lies between steps, as in a panel, or the steps are and it lies between rows. b's steps are b_step apart.
-template <class T, int height, int vectors, bool rows_are_neighbours>
-FASTNN_INLINE void tile_of(int64_t kc, const T* a, int64_t a_stride, const T* b, int64_t b_step, T* c, int64_t c_row,
-                           int columns, Merge<T> merge) {
-  Vec<T> sum[height][vectors] = {};
-  const T* next = b_step == tile_width<T> ? b + kc * b_step : b;
-  for (int64_t k = 0; k < kc; ++k, a += rows_are_neighbours ? a_stride : 1, b += b_step) {
-    Vec<T> row[vectors];
-    // The panel of b that comes next, on its way into L2; one read where it stands has no next.
-    if (vectors == 2) {
-      __builtin_prefetch(next, 0, 2);
-      __builtin_prefetch(next + lanes<T>, 0, 2);
-      next += b_step;
-    }
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) row[v] = load(b + v * lanes<T>);
-#pragma GCC unroll 14
-    for (int i = 0; i < height; ++i) {
-      Vec<T> x = splat(rows_are_neighbours ? a[i] : a[i * a_stride]);
-#pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) sum[i][v] = fma<T>(x, row[v], sum[i][v]);
-    }
-  }
-  if (merge.is_sum() && columns == vectors * lanes<T>) {
-    Vec<T> minus_lr = splat(merge.minus_lr);
-    T* to = merge.param ? merge.param : c;
-    int64_t to_row = merge.param ? merge.param_row : c_row;
-#pragma GCC unroll 14
-    for (int i = 0; i < height; ++i, to += to_row) {
-#pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) {
-        if (merge.param) sum[i][v] = fma<T>(minus_lr, sum[i][v], load(to + v * lanes<T>));
-        store(to + v * lanes<T>, sum[i][v]);
-      }
-    }
-    return;
-  }
-  Vec<T> alpha = splat(merge.alpha), beta = splat(merge.beta);
-#pragma GCC unroll 14
-  for (int i = 0; i < height; ++i) {
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) {
-      T* to = c + i * c_row + v * lanes<T>;
-      int left = columns - v * lanes<T>;
-      bool whole = left >= lanes<T>;
-      if (left <= 0) break;
-      Vec<T> result;
-      if (merge.first && merge.beta == 0) {
-        result = alpha * sum[i][v];
-      } else {
-        Vec<T> old = whole ? load(to) : load_partial<T>(to, left, T(0));
-        result = fma<T>(alpha, sum[i][v], merge.first ? beta * old : old);
-      }
-      if (whole) store(to, result);
-      else store_partial<T>(to, result, left);
-    }
-  }
-}
-
-template <class T, int height, int vectors>
-void tile(int64_t kc, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t b_step, T* c, int64_t c_row,
-          int columns, Merge<T> merge) {
-  if (a_row == 1) tile_of<T, height, vectors, true>(kc, a, a_k, b, b_step, c, c_row, columns, merge);
-  else tile_of<T, height, vectors, false>(kc, a, a_row, b, b_step, c, c_row, columns, merge);
-}
-
-template <class T>
-using TileFunction = void (*)(int64_t, const T*, int64_t, int64_t, const T*, int64_t, T*, int64_t, int, Merge<T>);
-
-// One function per tile height, [vectors - 1][height - 1].
-template <class T>
-constexpr TileFunction<T> tiles[tile_vectors][14] = {
-    {tile<T, 1, 1>, tile<T, 2, 1>, tile<T, 3, 1>, tile<T, 4, 1>, tile<T, 5, 1>, tile<T, 6, 1>,
-#if defined(__AVX512F__) || defined(__aarch64__)
-     tile<T, 7, 1>, tile<T, 8, 1>, tile<T, 9, 1>, tile<T, 10, 1>, tile<T, 11, 1>, tile<T, 12, 1>, tile<T, 13, 1>,
-     tile<T, 14, 1>
-#endif
-    },
-    {tile<T, 1, 2>, tile<T, 2, 2>, tile<T, 3, 2>, tile<T, 4, 2>, tile<T, 5, 2>, tile<T, 6, 2>,
-#if defined(__AVX512F__) || defined(__aarch64__)
-     tile<T, 7, 2>, tile<T, 8, 2>, tile<T, 9, 2>, tile<T, 10, 2>, tile<T, 11, 2>, tile<T, 12, 2>, tile<T, 13, 2>,
-     tile<T, 14, 2>
-#endif
-    }};
-
 // Where a block is computed: a panel of b; its packed rows of a; the sums of a strip (of all strips, where there are
 // several chunks) that are not made in c itself; and a strip that has been turned for an update.
 template <class T>
@@ -242,6 +140,29 @@ struct Scratch {
     turned = plan.swapped && p.update.param ? rows * tile_width<T> : 0;
   }
 };
+
+// Whether a tile makes the layer's part of what follows the sum, and that of a gradient; else they are made strip by
+// strip: functions of some length, which would be compiled into each tile.
+bool ends_layer(const Product& p) { return p.activation == Activation::none || p.activation == Activation::relu; }
+bool ends_gradient(const Product& p, bool swapped) {
+  return ends_layer(p) && p.y && p.backward == Activation::relu && !swapped && !p.update.param;
+}
+
+// Of the tile at (row, column) of the possibly swapped product.
+template <class T>
+Ending<T> ending_of(const Product& p, bool swapped, int64_t row, int64_t column) {
+  Ending<T> ending{};
+  if (ends_layer(p)) {
+    if (p.bias) ending.bias = static_cast<const T*>(p.bias) + (swapped ? row : column);
+    ending.is_bias_of_rows = p.bias && swapped;
+    ending.is_relu = p.activation == Activation::relu;
+  }
+  if (ends_gradient(p, swapped)) {
+    ending.y = static_cast<const T*>(p.y) + row * p.y_row + column;
+    ending.y_row = p.y_row;
+  }
+  return ending;
+}
 
 // One block of rows of the (possibly swapped) product against a range of column panels.
 template <class T>
@@ -263,11 +184,10 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
     for (int64_t panel = panel0; panel < panel1 && sizes.packed; ++panel)
       plan.pack_a(packed + (plan.first_row(panel) - row0) * kc, number, panel);
     if (plan.ahead_a) packed = plan.panel_a(workspace, number, panel0);
-    Merge<T> merge{static_cast<T>(p.alpha), static_cast<T>(p.beta), number == 0, nullptr, p.n, {}};
-    if (p.update.param) merge.minus_lr = static_cast<T>(-*p.update.lr);
+    const bool is_last = number + 1 >= plan.chunks;
+    Merge<T> merge{static_cast<T>(p.alpha), static_cast<T>(p.beta), number == 0, {}};
     for (int64_t q = column0; q < column1; ++q) {
       int64_t left = q * width;
-      merge.param = nullptr;
       int columns = static_cast<int>(at_most(width, plan.columns - left));
       T* c = sizes.aside ? sums + (sizes.whole ? left - left0 : 0) : product + row0 * p.c_row + left;
       int64_t c_row = sizes.aside ? (sizes.whole ? left1 - left0 : width) : p.c_row;
@@ -281,24 +201,27 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
       int64_t step = in_place ? plan.b_k : plan.panel_step();
       const TileFunction<T>* by_height = tiles<T>[columns > lanes<T> ? 1 : 0];
       // The simplest update is made of the sums in registers.
-      bool updates = plan.updates && columns % lanes<T> == 0;
+      const bool updates = plan.updates && columns % lanes<T> == 0;
+      if (updates) c = static_cast<T*>(p.update.param) + row0 * p.n + left, c_row = p.n;
+      if (updates) merge.ending.updates = true, merge.ending.minus_lr = static_cast<T>(-*p.update.lr);
+      else if (is_last) merge.ending = ending_of<T>(p, plan.swapped, row0, left);
       for (int64_t panel = panel0; panel < panel1; ++panel) {
         int64_t row = plan.first_row(panel), height = plan.first_row(panel + 1) - row;
-        if (updates) merge.param = static_cast<T*>(p.update.param) + row * p.n + left;
         const T* a = plan.direct_a ? plan.a + row * plan.a_row + k0 * plan.a_k : packed + (row - row0) * kc;
         by_height[height - 1](kc, a, plan.direct_a ? plan.a_row : 1, plan.direct_a ? plan.a_k : height, b, step,
                               c + (row - row0) * c_row, c_row, columns, merge);
+        merge.ending.advance(height);
       }
-      if (updates || number + 1 < plan.chunks) continue;
+      if (updates || !is_last) continue;
       Strip<T> strip{c, c_row, row0, rows, left, columns};
-      finish_layer(p, strip, plan.swapped);
+      if (!ends_layer(p)) finish_layer(p, strip, plan.swapped);
       if (plan.swapped) {
         T* to = p.update.param ? turned : product + left * p.c_row + row0;
         int64_t to_row = p.update.param ? rows : p.c_row;
         turn(to, to_row, rows, c, c_row, rows, columns);
         strip = {to, to_row, left, columns, row0, rows};
       }
-      finish_gradient(p, strip);
+      if (!ends_gradient(p, plan.swapped)) finish_gradient(p, strip);
     }
   }
 }
