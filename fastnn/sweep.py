@@ -195,7 +195,6 @@ class _Search:
         return work
 
     def _fit(self, trial: Trial, trainer: WorkerTrainer) -> None:
-        run = self.folder / f"{id(trial)}.safetensors"
         parameters, data = dict(trial.parameters), self.data
         trainer.seed = parameters.pop("seed", self.options["seed"])
         if "batch_size" in parameters:
@@ -206,12 +205,15 @@ class _Search:
             random.manual_seed(trainer.seed)
             model = self.factory(**parameters)
         try:
-            trainer.fit(model, data, resume=run if goes_on else None)
+            trainer.fit(model, data, resume=self._run_of(trial) if goes_on else None)
         finally:
             trial.history = trainer.history
         if self.monitor not in trial.history:
             raise ValueError(f"[fit_many] monitor = {self.monitor!r} was not measured: {', '.join(trial.history)} were")
         trial.score = trial.history[self.monitor][-1]
         if trainer.max_epochs < self.max_epochs:
-            write_run(trainer, run, Epoch())
+            write_run(trainer, self._run_of(trial), Epoch())
         trial.model = trainer.own(model)
+
+    def _run_of(self, trial: Trial) -> Path:
+        return self.folder / f"{id(trial)}.safetensors"

@@ -356,11 +356,11 @@ class Trainer:
 
     def _save_within_epoch(self, latest: int) -> None:
         """Write the checkpoint where the `latest` steps have crossed a multiple of `checkpoint_every`."""
-        every, made = self.checkpoint_every, self.train_batch_idx
-        if every is None or made // every == (made - latest) // every:
+        every = self.checkpoint_every
+        if every is None or self.train_batch_idx // every == (self.train_batch_idx - latest) // every:
             return
         self._check_loss()  # what has diverged is not worth keeping
-        self._under_way.steps = made - self._first_step
+        self._under_way.steps = self.train_batch_idx - self._first_step
         self._under_way.seconds = time.perf_counter() - self._started
         self._save()
 
@@ -445,7 +445,8 @@ class Trainer:
 
     def _check_loss(self) -> None:
         losses = self._meter.values.get("train_loss", [])
-        for i in range(self._checked, len(losses)):
+        all_finite = all(map(math.isfinite, losses[self._checked :]))  # far sooner told than which is not
+        for i in () if all_finite else range(self._checked, len(losses)):
             if math.isnan(losses[i]) or (self.terminate_on_nan and math.isinf(losses[i])):
                 what = "loss is NaN" if math.isnan(losses[i]) else "loss is infinite"
                 raise diverged(what, self._first_step + i + 1, self.epoch + 1, self._lr())

@@ -238,7 +238,7 @@ class Sequential(Module):
         return self
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return sum(isinstance(value, Module) for value in vars(self).values())
 
     def __iter__(self) -> Iterator[Module]:
         return self.children()

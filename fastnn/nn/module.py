@@ -188,14 +188,9 @@ class Module:
 
     def modules(self) -> Iterator["Module"]:
         """This module and all inside it, each once."""
-        seen: dict[int, Module] = {}
-        pending: list[Module] = [self]
-        while pending:
-            module = pending.pop()
-            if id(module) not in seen:
-                seen[id(module)] = module
-                yield module
-                pending += [value for value in reversed(vars(module).values()) if isinstance(value, Module)]
+        found: dict[int, Module] = {}
+        _collect_modules(self, found)
+        return iter(found.values())
 
     def _named_tensors(self) -> list[tuple[str, Tensor]]:
         """Parameters by name; one that is shared comes under each of its names."""
@@ -328,8 +323,19 @@ class Module:
         return f"{type(self).__name__}({inside or shown}{chr(10) if inside else ''})"
 
 
+# Not generators, of which each level would hand on what those inside give: a small model is gone through many times.
+
+
+def _collect_modules(module: Module, found: dict[int, Module]) -> None:
+    """Add a module and all inside it, by identity."""
+    found[id(module)] = module
+    for value in list(vars(module).values()):
+        if isinstance(value, Module) and id(value) not in found:
+            _collect_modules(value, found)
+
+
 def _collect_tensors(module: Module, prefix: str, found: list[tuple[str, Tensor]]) -> None:
-    """Append what `_named_tensors` gives. Not a generator: each level of nesting would hand on every name."""
+    """Append what `_named_tensors` gives."""
     inside = []
     for name, value in list(vars(module).items()):
         if isinstance(value, Module):
