@@ -29,6 +29,8 @@ _SCHEDULES: dict[str, Any] = {
 }
 
 
+_PLAIN = frozenset((int, float, str, bool, type(None)))
+
 _signature = functools.lru_cache(inspect.signature)  # which takes as long as making a small model
 
 
@@ -46,8 +48,10 @@ def arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[
 
 def plain(value: Any) -> Any:
     """`value` as JSON holds it, a schedule as its name and fields; of anything else, that it was left out."""
-    if type(value) in (int, float, str, bool):
+    if type(value) in _PLAIN:
         return value
+    if type(value) is list and all(type(item) in _PLAIN for item in value):
+        return list(value)
     try:
         return json.loads(json.dumps(value, default=_plain))
     except (TypeError, ValueError):

@@ -134,13 +134,14 @@ def _begin_alike(model: Model, recorded: list[Tensor]) -> None:
 
 def _end_alike(model: Model, recorded: list[Tensor]) -> None:
     """Give `model` the values with which its training ended."""
+    was_lazy = False
     for last, weight in zip(model.parameters(), recorded, strict=True):
         if last._array is weight._array:
-            copied = run("cast", weight)
+            was_lazy, copied = True, run("cast", weight)
             last._array, last._storage = copied._array, copied._storage
         else:
             run("cast", weight, out=last)
-    for module in model.modules():
+    for module in model.modules() if was_lazy else ():
         module._settle()
 
 

@@ -79,7 +79,8 @@ def as_array(data: Any, dtype: Any = None, operation: str = "tensor") -> np.ndar
         wanted = _DEFAULTS[array.dtype.kind]
     if wanted.kind in "iu" and not np.can_cast(array.dtype, wanted):
         _check_fits(operation, array, wanted)
-    return np.require(array.astype(wanted, copy=False), requirements="A")
+    array = array.astype(wanted, copy=False)
+    return array if array.flags.aligned else np.require(array, requirements="A")
 
 
 def dtype_of(operation: str, dtype: Any) -> np.dtype[Any]:

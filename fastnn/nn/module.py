@@ -64,6 +64,10 @@ class UninitializedParameter(Parameter):
         """
         values: Tensor = run("cast", constant(0, dtype), **({"shape": shape} if memory is None else {"out": memory}))
         self.initialise(values)  # where this fails, nothing has happened
+        self.become(values)
+
+    def become(self, values: Tensor) -> None:
+        """Become a Parameter in the memory of `values`, whatever initialisation is remembered."""
         values = values.to(self._pending.device)
         self._array, self._storage = values._array, values._storage
         self.__class__ = Parameter  # type: ignore[assignment]  # who holds it, an optimizer say, goes on holding it
@@ -263,6 +267,8 @@ class Module:
         return self.to("cuda")
 
     def _move(self, device: str) -> None:
+        if not devices.is_used:
+            return
         for module in self.modules():
             for value in vars(module).values():
                 if isinstance(value, UninitializedParameter):
@@ -301,9 +307,9 @@ class Module:
             if name not in given:
                 continue
             if isinstance(parameter, UninitializedParameter):
-                parameter.initialise_later(partial(fill, value=0.0))
-                parameter.materialize(given[name].shape, given[name].dtype)
-            run("cast", given[name].to(parameter.device), out=parameter)
+                parameter.become(run("cast", given[name]))
+            else:
+                run("cast", given[name].to(parameter.device), out=parameter)
         for module in self.modules():
             module._settle()
 
