@@ -9,6 +9,7 @@ import numpy as np
 from .dispatch import Array
 
 Node = tuple[int, int]  # of the tree: the shards from, to
+Addition = tuple[Array, Array, Array]  # left and right, and where their sum goes
 _SHORT = 8192  # elements
 
 
@@ -36,17 +37,22 @@ def halves(node: Node) -> tuple[Node, Node]:
     return (low, middle), (middle, high)
 
 
-def add_up(node: Node, pieces: Mapping[Node, Array], out: Array | None = None) -> Array:
-    """The sum at `node` of the tree, from the sums at the nodes in `pieces`.
+def additions(node: Node, pieces: Mapping[Node, Array], out: Array | None = None) -> tuple[Array, list[Addition]]:
+    """Where the sum at `node` of the tree will be, and the additions that make it, from the sums at the nodes in
+    `pieces`; worked out once, they are made again and again.
 
-    >>> add_up((0, 3), {(0, 1): np.array([1.0]), (1, 2): np.array([2.0]), (2, 3): np.array([4.0])})
+    >>> pieces = {(0, 1): np.array([1.0]), (1, 2): np.array([2.0]), (2, 3): np.array([4.0])}
+    >>> total, steps = additions((0, 3), pieces)
+    >>> for left, right, into in steps:
+    ...     _ = np.add(left, right, into)
+    >>> total
     array([7.])
     """
     if node in pieces:
-        return pieces[node]
-    left, right = halves(node)
-    total: Array = np.add(add_up(left, pieces), add_up(right, pieces), out=out)
-    return total
+        return pieces[node], []
+    (left, first), (right, second) = (additions(half, pieces) for half in halves(node))
+    out = np.empty_like(left) if out is None else out
+    return out, [*first, *second, (left, right, out)]
 
 
 class AllReduce:
@@ -99,22 +105,24 @@ class AllReduce:
         mine = memory[comm.rank][: places * most * length].reshape(places, -1)
         total = np.empty(length, dtype) if short else memory[0][most * length :]
         own = slice(*((0, length) if short else (length * r // comm.size for r in (comm.rank, comm.rank + 1))))
-        pieces = [
-            {
+        turns = []
+        for place in range(places):
+            pieces = {
                 node: memory[r][(place * most + i) * length :][own]
                 for r, nodes in enumerate(self._nodes)
                 for i, node in enumerate(nodes)
             }
-            for place in range(places)
-        ]
-        root, turns = (0, self._shards or 0), cycle(range(places))
+            put = mine[place, : len(self._nodes[comm.rank]) * length]
+            turns.append((put, additions((0, self._shards or 0), pieces, total[own])[1]))
+        next_turn = cycle(turns).__next__
 
         def reduce(flat: Array) -> Array:
-            place = next(turns)
-            mine[place, : len(flat)] = flat
+            put, steps = next_turn()
+            put[:] = flat
             window.Sync()
             comm.Barrier()
-            add_up(root, pieces[place], total[own])
+            for left, right, out in steps:
+                np.add(left, right, out)
             if not short:
                 window.Sync()
                 comm.Barrier()
@@ -128,7 +136,7 @@ class AllReduce:
         sent, received = np.zeros((2, comm.size, most, chunk), dtype)
         total = np.empty(comm.size * chunk, dtype)
         pieces = {node: received[r, i] for r, nodes in enumerate(self._nodes) for i, node in enumerate(nodes)}
-        root = (0, self._shards or 0)
+        own, steps = additions((0, self._shards or 0), pieces)
 
         def reduce(flat: Array) -> Array:
             for i, piece in enumerate(flat.reshape(-1, length)):
@@ -137,7 +145,9 @@ class AllReduce:
                 if rest:
                     sent[whole, i, :rest] = piece[whole * chunk :]
             comm.Alltoall(sent, received)
-            comm.Allgather(np.ascontiguousarray(add_up(root, pieces)), total)
+            for left, right, out in steps:
+                np.add(left, right, out)
+            comm.Allgather(own, total)
             return total[:length]
 
         return reduce
