@@ -145,7 +145,7 @@ struct Scratch {
 // strip: functions of some length, which would be compiled into each tile.
 bool ends_layer(const Product& p) { return p.activation == Activation::none || p.activation == Activation::relu; }
 bool ends_gradient(const Product& p, bool swapped) {
-  return ends_layer(p) && p.y && p.backward == Activation::relu && !swapped && !p.update.param;
+  return ends_layer(p) && p.y && p.backward == Activation::relu && !swapped;
 }
 
 // Of the tile at (row, column) of the possibly swapped product.
@@ -203,8 +203,8 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
       // The simplest update is made of the sums in registers.
       const bool updates = plan.updates && columns % lanes<T> == 0;
       if (updates) c = static_cast<T*>(p.update.param) + row0 * p.n + left, c_row = p.n;
+      if (is_last) merge.ending = ending_of<T>(p, plan.swapped, row0, left);
       if (updates) merge.ending.updates = true, merge.ending.minus_lr = static_cast<T>(-*p.update.lr);
-      else if (is_last) merge.ending = ending_of<T>(p, plan.swapped, row0, left);
       for (int64_t panel = panel0; panel < panel1; ++panel) {
         int64_t row = plan.first_row(panel), height = plan.first_row(panel + 1) - row;
         const T* a = plan.direct_a ? plan.a + row * plan.a_row + k0 * plan.a_k : packed + (row - row0) * kc;
@@ -221,7 +221,7 @@ void run_block(const Product& p, const Plan<T>& plan, int64_t item, std::byte* w
         turn(to, to_row, rows, c, c_row, rows, columns);
         strip = {to, to_row, left, columns, row0, rows};
       }
-      if (!ends_gradient(p, plan.swapped)) finish_gradient(p, strip);
+      finish_gradient(p, strip, ends_gradient(p, plan.swapped));
     }
   }
 }

@@ -85,9 +85,11 @@ void finish_layer(const Product& p, const Strip<T>& strip, bool turned) {
                 [&](auto activation) { add_and_activate<T, decltype(activation)::value>(p, strip, turned); });
 }
 
+// `is_differentiated`: the gradient of the activation has been taken.
 template <class T>
-void finish_gradient(const Product& p, const Strip<T>& strip) {
-  if (p.y) with_constant(p.backward, [&](auto activation) { differentiate<T, decltype(activation)::value>(p, strip); });
+void finish_gradient(const Product& p, const Strip<T>& strip, bool is_differentiated) {
+  if (p.y && !is_differentiated)
+    with_constant(p.backward, [&](auto activation) { differentiate<T, decltype(activation)::value>(p, strip); });
   if (!p.update.param) return;
   const SgdRule<T> rule(p.update);
   int64_t at = strip.row * p.n + strip.column;
