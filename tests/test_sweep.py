@@ -109,7 +109,8 @@ def test_no_model_is_changed_by_those_after_it() -> None:
 def test_lazy_layers_of_all_models_have_become_linear_layers() -> None:
     sweep = fn.fit_many(mlp, data(), {"num_hiddens": [4], "lr": [0.05, 0.1, 0.3]}, max_epochs=1, seed=0, max_workers=1)
     kinds = [[type(module) for module in trial.model.modules()] for trial in sweep if trial.model]
-    assert len(kinds) == 3 and all(nn.Linear in kind and nn.LazyLinear not in kind for kind in kinds)
+    assert len(kinds) == 3
+    assert all(nn.Linear in kind and nn.LazyLinear not in kind for kind in kinds)
 
 
 def test_seed_and_batch_size_among_the_parameters_are_the_trainers_and_the_datas() -> None:
