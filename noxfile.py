@@ -146,7 +146,7 @@ def coverage(session: nox.Session) -> None:
     session.install(".[test]", "cmake", *tools("gcovr"), *(f"-C{name}={value}" for name, value in settings.items()))
     names = session.run("python", "-P", "-c", "from fastnn import _core; print(*_core.config()['isas'])", silent=True)
     tests = ["ctest", "--test-dir", str(build), "--output-on-failure", "--no-tests=error"]
-    session.run(*tests, "-LE", "slow", "-E", "^(cuda|runtime)_")
+    session.run(*tests, "-LE", "slow", "-E", "^(cuda|runtime|resident)_")
     for isa in str(names).split():
         session.run(*tests, "-R", "^(core|program)$", env={"FASTNN_ISA": isa})
     # Neither training on all of Fashion-MNIST, an hour without inlining, nor guarded memory takes other branches.

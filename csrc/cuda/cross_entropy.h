@@ -13,10 +13,11 @@ struct CrossEntropyCall {
   const T* logits;
   const int64_t* labels;
   const T *probabilities, *weight;
-  T *losses, *grad;
-  const T* denominator;  // null: it is `divisor`
+  T *losses, *grad, *total;  // total: null where the losses of rows are asked for
+  const T* denominator;      // null: it is `divisor`
   T divisor;
   T rest, share, smoothing;  // 1 - smoothing; smoothing / classes
+  bool is_plain;             // labels without smoothing
 
   FASTNN_INLINE bool ignores(int64_t row) const { return labels && labels[row] == ignore_index; }
 };
@@ -104,6 +105,54 @@ FASTNN_INLINE void cross_entropy_row(const CrossEntropyCall<T>& call, int64_t ro
     loss = general_row<halves>(call, row, denominator, of_share, shared);
   }
   if (Team<halves>::rank() == 0) call.losses[row] = loss;
+}
+
+// All of it by one block of threads.
+template <bool plain, class T>
+FASTNN_INLINE void cross_entropy_in_block(const CrossEntropyCall<T>& call) {
+  T* none = nullptr;
+  T denominator = call.divisor;
+  if (call.denominator) denominator = denominator_of<1>(call, none);  // by each half for itself
+  const T of_share = plain ? T{0} : share_of_all<1>(call, none);
+  each_row<1>(call.rows, [&](int64_t row) { cross_entropy_row<1, plain>(call, row, denominator, of_share, none); });
+  if (!call.total) return;
+  __syncthreads();
+  if (threadIdx.x < fold_lanes) {
+    const T sum = sum_row<1>(static_cast<const T*>(call.losses), call.rows, none);
+    if (threadIdx.x == 0) *call.total = sum / denominator;
+  }
+}
+
+// ---- on the host --------------------------------------------------------------------------------------------------
+
+// Workspace: the denominator, then from byte 64 on the losses of the rows.
+inline constexpr int64_t losses_at = 64;
+inline constexpr int small_threads = 512;
+
+// Whether one block of threads does it: sixteen rows at most for each half of a warp, or fewer and wider ones.
+inline bool is_small(const CrossEntropy& a) {
+  return a.rows <= 512 && a.rows * ceil_div(a.classes, fold_lanes) <= 16 * small_threads / fold_lanes;
+}
+
+template <class T>
+CrossEntropyCall<T> call_of(const CrossEntropy& a, std::byte* workspace) {
+  T* total = a.reduction == Reduction::none ? nullptr : static_cast<T*>(a.loss);
+  return {a.rows,
+          a.classes,
+          a.ignore_index,
+          static_cast<const T*>(a.logits),
+          a.labels,
+          static_cast<const T*>(a.probabilities),
+          static_cast<const T*>(a.weight),
+          total ? reinterpret_cast<T*>(workspace + losses_at) : static_cast<T*>(a.loss),
+          static_cast<T*>(a.grad),
+          total,
+          a.labels && a.reduction == Reduction::mean ? reinterpret_cast<const T*>(workspace) : nullptr,
+          a.reduction == Reduction::mean ? static_cast<T>(a.rows) : T{1},
+          static_cast<T>(1 - a.label_smoothing),
+          static_cast<T>(a.label_smoothing / static_cast<double>(a.classes)),
+          static_cast<T>(a.label_smoothing),
+          a.labels && a.label_smoothing == 0};
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 // Why it is fast. Threads run along rows, so that a row that was picked is read in whole lines. Sums by index belong to
 // whoever owns the row they go to: half of the work is to look through the indices, 32 at a time, but every addition
 // meets its element in order, without atomics and without a launch that fills zeros.
-#include "cuda/expressions.h"
+#include "cuda/gather.h"
 #include "cuda/launch.h"
 
 namespace fastnn::cuda {
@@ -19,79 +19,25 @@ FASTNN_INLINE void each_element(int64_t rows, int64_t width, Use use) {
 
 // ---- gather -----------------------------------------------------------------------------------------------------
 
-// Units are elements, or several bytes of rows that are copied as they are.
-template <class From, class To, bool divides>
+template <class Unit>
 FASTNN_KERNEL(256)
-gather_rows(const From* data, int64_t stride, const int64_t* indices, To* out, int64_t count, int64_t width,
-            To divisor) {
+gather_rows(Unit unit, const typename Unit::From* data, int64_t stride, const int64_t* indices, typename Unit::To* out,
+            int64_t count, int64_t width) {
   each_element(count, width, [=](int64_t row, int64_t column) {
-    const From x = data[indices[row] * stride + column];
-    if constexpr (__is_same(From, Half))
-      out[row * width + column] = static_cast<To>(float_of_half<float, uint32_t>(x.bits)) / divisor;
-    else if constexpr (divides) out[row * width + column] = static_cast<To>(x) / divisor;
-    else out[row * width + column] = x;
+    out[row * width + column] = unit.of(data[indices[row] * stride + column]);
   });
-}
-
-// Four bytes become four numbers: a row of an image is read and written in whole words.
-template <class To>
-FASTNN_KERNEL(256)
-gather_fours(const uint32_t* data, int64_t stride, const int64_t* indices, Pack<To, 4>* out, int64_t count,
-             int64_t width, To divisor) {
-  each_element(count, width, [=](int64_t row, int64_t column) {
-    const uint32_t bytes = data[indices[row] * stride + column];
-    Pack<To, 4> four;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) four.v[i] = static_cast<To>(bytes >> 8 * i & 0xFF) / divisor;
-    out[row * width + column] = four;
-  });
-}
-
-bool are_multiples(int64_t of, std::initializer_list<int64_t> numbers) {
-  bool all = true;
-  for (int64_t number : numbers) all &= number % of == 0;
-  return all;
-}
-int64_t address(const void* memory) { return static_cast<int64_t>(reinterpret_cast<uintptr_t>(memory)); }
-
-template <class To>
-void gather_divided(const Gather& g) {
-  To* out = static_cast<To*>(g.out);
-  const To divisor = static_cast<To>(g.divisor);
-  const Geometry rows = geometry_of_rows(g.count, g.width);
-  if (g.data_dtype == DType::float16)
-    return launch(gather_rows<Half, To, true>, rows, static_cast<const Half*>(g.data), g.stride, g.indices, out,
-                  g.count, g.width, divisor);
-  if (g.data_dtype != DType::uint8)
-    return launch(gather_rows<To, To, true>, rows, static_cast<const To*>(g.data), g.stride, g.indices, out, g.count,
-                  g.width, divisor);
-  if (are_multiples(4, {g.width, g.stride, address(g.data)}) && address(g.out) % sizeof(Pack<To, 4>) == 0)
-    return launch(gather_fours<To>, geometry_of_rows(g.count, g.width / 4), static_cast<const uint32_t*>(g.data),
-                  g.stride / 4, g.indices, static_cast<Pack<To, 4>*>(g.out), g.count, g.width / 4, divisor);
-  launch(gather_rows<uint8_t, To, true>, rows, static_cast<const uint8_t*>(g.data), g.stride, g.indices, out, g.count,
-         g.width, divisor);
-}
-
-// Rows as they are, in the widest units that fit.
-void gather_copied(const Gather& g) {
-  const int64_t size = item_size(g.data_dtype), width = g.width * size, stride = g.stride * size;
-  auto copy = [&]<class Unit>(Unit) {
-    constexpr int64_t unit = sizeof(Unit);
-    launch(gather_rows<Unit, Unit, false>, geometry_of_rows(g.count, width / unit), static_cast<const Unit*>(g.data),
-           stride / unit, g.indices, static_cast<Unit*>(g.out), g.count, width / unit, Unit{});
-  };
-  auto fits = [&](int64_t unit) { return are_multiples(unit, {width, stride, address(g.data), address(g.out)}); };
-  if (fits(16)) copy(uint4{});
-  else if (fits(8)) copy(uint64_t{});
-  else if (fits(4)) copy(uint32_t{});
-  else copy(uint8_t{});
 }
 
 void gather(const Gather& g, std::byte*) {
   if (g.count == 0 || g.width == 0) return;
-  if (g.data_dtype == g.out_dtype && g.divisor == 1) gather_copied(g);
-  else if (g.out_dtype == DType::float32) gather_divided<float>(g);
-  else gather_divided<double>(g);
+  const Noting noting(&g);
+  auto run = [&]<class Unit>(Unit unit, int64_t stride, int64_t width) {
+    launch(gather_rows<Unit>, geometry_of_rows(g.count, width), unit, static_cast<const typename Unit::From*>(g.data),
+           stride, g.indices, static_cast<typename Unit::To*>(g.out), g.count, width);
+  };
+  if (is_copied(g)) with_copied(g, run);
+  else if (g.out_dtype == DType::float32) with_divided<float>(g, run);
+  else with_divided<double>(g, run);
 }
 
 // ---- sums by index ------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@
 
 #define FASTNN_ONE_LANE
 #define FASTNN_INLINE __device__ __forceinline__
+// A function with registers of its own, where inlined into a long kernel it would leave too few.
+#define FASTNN_FUNCTION __device__ __attribute__((noinline))
 // A function that the device starts with so many threads in a block. Asked for one block at least, ptxas gives a thread
 // the registers that it wants; left to itself it would rather store some in memory and fit more blocks.
 #define FASTNN_KERNEL(threads) __global__ void __launch_bounds__(threads, 1)

@@ -4,6 +4,7 @@
 // does work of any size. What an element becomes depends on its place alone, never on the geometry.
 #pragma once
 
+#include "cuda/recording.h"
 #include "cuda/runtime.h"
 
 namespace fastnn::cuda {
@@ -12,6 +13,7 @@ inline constexpr int warp = 32;
 
 struct Geometry {
   dim3 blocks, threads;
+  int64_t shared = 0;  // bytes, beside what the kernel names itself
 };
 
 // For `count` independent elements, `each` of them per thread: enough blocks to fill any device several times.
@@ -39,7 +41,9 @@ void launch(void (*kernel)(Parameters...), const Geometry& geometry, const Argum
   cudaLaunchConfig_t config{};
   config.gridDim = geometry.blocks;
   config.blockDim = geometry.threads;
+  config.dynamicSmemBytes = static_cast<size_t>(geometry.shared);
   config.stream = device().stream;
+  note_launch();
   check(cudaLaunchKernelEx(&config, kernel, arguments...), "launch a kernel");
 }
 

@@ -14,8 +14,8 @@
 #include "cuda/cublaslt.h"
 #include "cuda/finish.h"
 #include "cuda/launch.h"
+#include "cuda/narrow.h"
 #include "cuda/product.h"
-#include "cuda/reduce.h"
 #include "cuda/slab.h"
 
 namespace fastnn::cuda {
@@ -126,28 +126,10 @@ small_product(const __grid_constant__ ProductCall<T> call) {
     finish(p, rule, corner.row + e / columns, corner.column + e % columns, c[e]);
 }
 
-// linear of few outputs: the expression of cpu/narrow.h. Half a warp, whose threads are the sixteen lanes, makes an
-// element of c, so that loads are whole lines.
 template <class T>
 FASTNN_KERNEL(row_threads)
 narrow_product(const __grid_constant__ Product p) {
-  const T *x = static_cast<const T*>(p.a), *weight = static_cast<const T*>(p.b);
-  for (int64_t e = first_half(); e < p.m * p.n; e += all_halves()) {
-    const int64_t row = e / p.n, column = e % p.n;
-    T c{};
-    for (int64_t first = 0; first < p.k; first += narrow_chunk) {
-      T sum{};
-#pragma unroll 4
-      for (int64_t k = first + Team<1>::lane(); k < at_most(first + narrow_chunk, p.k); k += fold_lanes)
-        sum = fma<T>(x[row * p.a_row + k * p.a_column], weight[k * p.b_row + column * p.b_column], sum);
-      // Sixteen lanes are filled up with zeros, which make +0 of -0.
-      if (const int64_t rest = at_most(narrow_chunk, p.k - first) % fold_lanes; rest > 0 && Team<1>::lane() >= rest)
-        sum = fma<T>(T{0}, T{0}, sum);
-      sum = fold16<Sum<T>>(sum);
-      c = first == 0 ? sum : c + sum;
-    }
-    if (Team<1>::lane() == 0) finish<T>(p, nullptr, row, column, c);
-  }
+  narrow_elements<T>(p);
 }
 
 // What follows the product, which stands in memory already.
@@ -161,15 +143,6 @@ finish_product(const __grid_constant__ Product p, const float* made, int64_t mad
 }
 
 // ---- on the host --------------------------------------------------------------------------------------------------
-
-template <class T>
-Operand<T> operand(const void* from, int64_t lines, int64_t line_stride, int64_t k_stride) {
-  constexpr int64_t n = pack_elements<T>;
-  const bool along_k = k_stride == 1 || line_stride != 1;
-  const int64_t neighbours = along_k ? k_stride : line_stride, apart = along_k ? line_stride : k_stride;
-  const bool aligned = reinterpret_cast<uintptr_t>(from) % 16 == 0 && apart % n == 0;
-  return {static_cast<const T*>(from), lines, line_stride, k_stride, along_k, neighbours == 1 && aligned};
-}
 
 template <class T, const auto& tiles, int number>
 void launch_tile(const ProductCall<T>& call) {
@@ -208,6 +181,7 @@ void run_by_library(const Product& p, std::byte* memory) {
   const bool in_c = is_made_in_c(p);
   float* made = in_c ? static_cast<float*>(p.c) : reinterpret_cast<float*>(memory);
   const int64_t made_row = in_c ? p.c_row : p.n;
+  note_launch();
   cublaslt::multiply(p, made, made_row, memory + bytes_beside_c(p));
   const bool is_done = in_c && p.alpha == 1 && !p.bias && p.activation == Activation::none && !p.y;
   if (is_done) return;
@@ -219,14 +193,17 @@ void run_by_library(const Product& p, std::byte* memory) {
 
 void product(const Product& p, std::byte* memory) {
   if (p.m == 0 || p.n == 0) return;
-  if (is_by_library(p)) run_by_library(p, memory);
-  else if (p.dtype == DType::float32) run<float, float_tiles>(p);
+  if (is_by_library(p)) return run_by_library(p, memory);
+  const Noting noting(&p);
+  if (p.dtype == DType::float32) run<float, float_tiles>(p);
   else run<double, double_tiles>(p);
 }
 
 void linear(const Product& p, std::byte* memory) {
   if (!is_narrow(p.n, p.k) || is_by_library(p)) return product(p, memory);
   if (p.m == 0 || p.n == 0) return;
+  const NarrowProduct narrow{p};
+  const Noting noting(&narrow);
   const Geometry geometry = half_warps(p.m * p.n);
   if (p.dtype == DType::float32) launch(narrow_product<float>, geometry, p);
   else launch(narrow_product<double>, geometry, p);

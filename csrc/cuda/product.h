@@ -23,6 +23,9 @@ inline constexpr Tile float_tiles[] = {{128, 128, 8, 8, 1}, {64, 64, 4, 4, 1}, {
 inline constexpr Tile double_tiles[] = {
     {64, 32, 4, 2, 1}, {32, 32, 2, 2, 1}, {16, 32, 2, 4, 4}, {16, 16, 2, 2, 4}, {16, 16, 1, 1, 1}};
 
+// Of the kernel that keeps a training step on one multiprocessor, and makes one tile after the other.
+inline constexpr Tile resident_tiles[] = {{64, 64, 4, 4, 1}, {64, 16, 2, 2, 1}, {16, 64, 2, 2, 1}, {16, 16, 1, 1, 1}};
+
 constexpr int64_t blocks_of(const Tile& tile, int64_t m, int64_t n) {
   return ((m + tile.rows - 1) / tile.rows) * ((n + tile.columns - 1) / tile.columns);
 }
@@ -41,6 +44,20 @@ constexpr int choose_tile(const Tile (&tiles)[count], int64_t m, int64_t n, int6
     smallest = i;
   }
   return smallest;
+}
+
+// The number of the tile by which a product is made soonest. What limits it are loads from shared memory: one of a
+// thread's takes as long as four multiply-adds.
+constexpr int choose_resident_tile(int64_t m, int64_t n) {
+  int best = 0;
+  int64_t least = INT64_MAX;
+  for (int i = 0; i < static_cast<int>(sizeof(resident_tiles) / sizeof(Tile)); ++i) {
+    const Tile& t = resident_tiles[i];
+    const int64_t multiplied = t.thread_rows * t.thread_columns, loaded = t.thread_rows + t.thread_columns;
+    const int64_t cost = blocks_of(t, m, n) * (multiplied + 4 * loaded);
+    if (cost < least) best = i, least = cost;
+  }
+  return best;
 }
 
 }  // namespace fastnn::cuda

@@ -7,54 +7,26 @@
 //
 // Why it is fast. x is read once, and neighbours read neighbours. A thread has several loads under way, because what it
 // adds them to is in a register.
+#include "cuda/fold.h"
 #include "cuda/launch.h"
-#include "cuda/reduce.h"
 
 namespace fastnn::cuda {
 namespace {
-
-constexpr int64_t chunk_rows = 256;
-
-// Elements of x as numbers of type T: those of bool, which are bytes, become int64.
-template <class T, class X>
-FASTNN_INLINE T load_as(const X* x, int64_t i) {
-  return static_cast<T>(x[i]);
-}
 
 int64_t parts_of(const Reduce& r) { return ceil_div(r.extent, r.inner > 1 ? chunk_rows : fold_block_size); }
 
 // ---- sum, mean, max, min ------------------------------------------------------------------------------------------
 
-// Of rows of n elements, `parts` of them for each: blocks of a row, or one. A divisor of 0 means none.
 template <class X, class T, class Combine>
 FASTNN_KERNEL(row_threads)
-fold_rows(const X* x, T* out, int64_t rows, int64_t n, int64_t parts, T divisor) {
-  for (int64_t item = first_half(); item < rows * parts; item += all_halves()) {
-    const X* row = x + item / parts * n;
-    auto load = [row](int64_t i) { return load_as<T>(row, i); };
-    const int64_t first = item % parts * fold_block_size;
-    T result = n == 0      ? T{0}
-               : parts > 1 ? fold_block<T, Combine>(first, at_most(first + fold_block_size, n), load)
-                           : fold_row<1, T, Combine>(n, static_cast<T*>(nullptr), load);
-    if (divisor != T{0}) result = result / divisor;
-    if (Team<1>::lane() == 0) out[item] = result;
-  }
+rows_kernel(const X* x, T* out, int64_t rows, int64_t n, int64_t parts, T divisor) {
+  fold_rows<X, T, Combine>(x, out, rows, n, parts, divisor);
 }
 
-// Of columns, a chunk of rows each; out is (outer, parts, inner).
 template <class X, class T, class Combine>
 FASTNN_KERNEL(256)
-fold_columns(const X* x, T* out, int64_t outer, int64_t extent, int64_t inner, int64_t chunk, T divisor) {
-  const int64_t parts = ceil_div(extent, chunk), count = outer * parts * inner;
-  for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < count; i += int64_t{gridDim.x} * blockDim.x) {
-    const int64_t column = i % inner, part = i / inner % parts, plane = i / inner / parts;
-    const int64_t first = part * chunk, last = at_most(first + chunk, extent);
-    const X* from = x + plane * extent * inner + column;
-    T result = load_as<T>(from, first * inner);
-#pragma unroll 8
-    for (int64_t k = first + 1; k < last; ++k) result = Combine::of(result, load_as<T>(from, k * inner));
-    out[i] = divisor != T{0} ? result / divisor : result;
-  }
+columns_kernel(const X* x, T* out, int64_t outer, int64_t extent, int64_t inner, int64_t chunk, T divisor) {
+  fold_columns<X, T, Combine>(x, out, outer, extent, inner, chunk, divisor);
 }
 
 template <class T>
@@ -75,15 +47,15 @@ void fold(const Reduce& r, std::byte* workspace) {
   } else if (r.inner > 1) {
     const Geometry all = geometry_of(count * parts);
     if (parts == 1)
-      return launch(fold_columns<X, T, Combine>, all, x, out, r.outer, r.extent, r.inner, chunk_rows, divisor);
-    launch(fold_columns<X, T, Combine>, all, x, results, r.outer, r.extent, r.inner, chunk_rows, T{0});
-    launch(fold_columns<T, T, Combine>, geometry_of(count), static_cast<const T*>(results), out, r.outer, parts,
+      return launch(columns_kernel<X, T, Combine>, all, x, out, r.outer, r.extent, r.inner, chunk_rows, divisor);
+    launch(columns_kernel<X, T, Combine>, all, x, results, r.outer, r.extent, r.inner, chunk_rows, T{0});
+    launch(columns_kernel<T, T, Combine>, geometry_of(count), static_cast<const T*>(results), out, r.outer, parts,
            r.inner, parts, divisor);
   } else {
     if (parts == 1)
-      return launch(fold_rows<X, T, Combine>, half_warps(count), x, out, count, r.extent, int64_t{1}, divisor);
-    launch(fold_rows<X, T, Combine>, half_warps(count * parts), x, results, count, r.extent, parts, T{0});
-    launch(fold_rows<T, T, Combine>, half_warps(count), static_cast<const T*>(results), out, count, parts, int64_t{1},
+      return launch(rows_kernel<X, T, Combine>, half_warps(count), x, out, count, r.extent, int64_t{1}, divisor);
+    launch(rows_kernel<X, T, Combine>, half_warps(count * parts), x, results, count, r.extent, parts, T{0});
+    launch(rows_kernel<T, T, Combine>, half_warps(count), static_cast<const T*>(results), out, count, parts, int64_t{1},
            divisor);
   }
 }
@@ -101,6 +73,8 @@ constexpr Run fold_same = fold<T, T, Combine<T>, false>;
 
 // int64 wraps around, which is defined for its unsigned twin only.
 void sum(const Reduce& r, std::byte* workspace) {
+  const Sums sums{r, false};
+  const Noting noting(&sums);
   switch (r.x_dtype) {
     case DType::float32: return fold_same<float, Sum>(r, workspace);
     case DType::float64: return fold_same<double, Sum>(r, workspace);
@@ -110,6 +84,8 @@ void sum(const Reduce& r, std::byte* workspace) {
 }
 
 void mean(const Reduce& r, std::byte* workspace) {
+  const Sums sums{r, true};
+  const Noting noting(&sums);
   if (r.x_dtype == DType::float32) fold<float, float, Sum<float>, true>(r, workspace);
   else fold<double, double, Sum<double>, true>(r, workspace);
 }

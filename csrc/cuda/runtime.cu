@@ -1,4 +1,4 @@
-// Memory, the stream and graphs.
+// Memory and the stream.
 //
 // Memory is CUDA's managed memory, so that the CPU can address it too. Blocks that are released are kept and given out
 // again at once: there is one stream, and whoever has a block next uses it in the stream's order.
@@ -45,6 +45,7 @@ Device find_device() {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, found.number), "ask for the device's properties");
   found.multiprocessors = properties.multiProcessorCount;
+  found.shared_memory = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
   std::string architecture = "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
   found.description = std::string(properties.name) + " (" + architecture + ", " +
                       std::to_string(properties.totalGlobalMem >> 20) + " MiB), driver for CUDA " + version_of(driver);
@@ -147,6 +148,7 @@ void prefetch(const void* from, int64_t bytes) {
 
 // What the CPU alone can see is read or written on return.
 void copy(void* to, const void* from, int64_t bytes) {
+  note_launch();
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, device().stream), "copy memory");
   if (!memory().owns(to) || !memory().owns(from)) check(cudaStreamSynchronize(device().stream), "copy memory");
 }
@@ -164,53 +166,6 @@ void order(void* first, void* then) {
 
 void settle() { check(cudaDeviceSynchronize(), "finish what was enqueued on all streams"); }
 
-// ---- graphs ---------------------------------------------------------------------------------------------------------
-
-void begin_graph() { check(cudaStreamBeginCapture(device().stream, cudaStreamCaptureModeRelaxed), "begin a graph"); }
-
-void* end_graph() {
-  cudaGraph_t graph;
-  check(cudaStreamEndCapture(device().stream, &graph), "end a graph");
-  cudaGraphExec_t ready;
-  cudaError_t error = cudaGraphInstantiate(&ready, graph, 0);
-  cudaGraphDestroy(graph);
-  check(error, "prepare a graph");
-  return ready;
-}
-
-void launch_graph(void* graph) {
-  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), device().stream), "launch a graph");
-}
-
-void release_graph(void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
-
-// ---- what differs from step to step ---------------------------------------------------------------------------------
-
-// Slices of `words` words each.
-template <class Word>
-FASTNN_KERNEL(256)
-copy_words(Word* to, const Word* from, int64_t words, const int64_t* from_index, const int64_t* to_index) {
-  if (from_index) from += *from_index * words;
-  if (to_index) to += *to_index * words;
-  for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < words; i += int64_t{gridDim.x} * blockDim.x)
-    to[i] = from[i];
-}
-
-// In the widest words that addresses and size allow.
-void copy_bytes(void* to, const void* from, int64_t bytes, const int64_t* from_index, const int64_t* to_index) {
-  auto multiple = reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from) | static_cast<uintptr_t>(bytes);
-  auto copy = [&]<class Word>(Word) {
-    int64_t words = bytes / static_cast<int64_t>(sizeof(Word));
-    launch(copy_words<Word>, geometry_of(words), static_cast<Word*>(to), static_cast<const Word*>(from), words,
-           from_index, to_index);
-  };
-  if (multiple % 8 == 0) copy(uint64_t{});
-  else if (multiple % 4 == 0) copy(uint32_t{});
-  else copy(uint8_t{});
-}
-
-FASTNN_KERNEL(256) increment_one(int64_t* index) { ++*index; }
-
 }  // namespace
 
 void fill_runtime(DeviceBackend& backend) {
@@ -227,17 +182,7 @@ void fill_runtime(DeviceBackend& backend) {
   backend.synchronize = synchronize;
   backend.order = order;
   backend.settle = settle;
-  backend.begin_graph = begin_graph;
-  backend.end_graph = end_graph;
-  backend.launch_graph = launch_graph;
-  backend.release_graph = release_graph;
-  backend.copy_slice = [](void* to, const void* from, int64_t bytes, const int64_t* index) {
-    copy_bytes(to, from, bytes, index, nullptr);
-  };
-  backend.copy_to_slice = [](void* to, const void* from, int64_t bytes, const int64_t* index) {
-    copy_bytes(to, from, bytes, nullptr, index);
-  };
-  backend.increment = [](int64_t* index) { launch(increment_one, {1, 1}, index); };
+  fill_graphs(backend);
 }
 
 }  // namespace fastnn::cuda

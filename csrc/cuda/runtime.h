@@ -29,12 +29,14 @@ void check(cudaError_t error, const char* what);
 // for the life of the process.
 struct Device {
   int number, multiprocessors;
+  int64_t shared_memory;  // bytes that a block of threads can have
   cudaStream_t stream;
   std::string description;
 };
 const Device& device();
 
-// Everything in a DeviceBackend but its kernels.
+// Everything in a DeviceBackend but its kernels; graphs are in graph.cu.
 void fill_runtime(DeviceBackend& backend);
+void fill_graphs(DeviceBackend& backend);
 
 }  // namespace fastnn::cuda

@@ -25,6 +25,16 @@ struct Operand {
   bool packed;   // neighbours are adjacent and aligned: they are read sixteen bytes at a time
 };
 
+// Made by the host.
+template <class T>
+Operand<T> operand(const void* from, int64_t lines, int64_t line_stride, int64_t k_stride) {
+  constexpr int64_t n = pack_elements<T>;
+  const bool along_k = k_stride == 1 || line_stride != 1;
+  const int64_t neighbours = along_k ? k_stride : line_stride, apart = along_k ? line_stride : k_stride;
+  const bool aligned = reinterpret_cast<uintptr_t>(from) % 16 == 0 && apart % n == 0;
+  return {static_cast<const T*>(from), lines, line_stride, k_stride, along_k, neighbours == 1 && aligned};
+}
+
 // Carries `lines` x depth elements of an operand from memory through registers to shared memory, where they stand as
 // [k][line]. Lines are padded, so that what stands turned does not meet in one bank.
 template <class T, int lines, int threads>

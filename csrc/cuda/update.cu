@@ -125,11 +125,13 @@ void launch_updates(const Update* updates, int64_t count) {
 
 template <class Update>
 void update(const Update& update, std::byte*) {
+  const Noting noting(&update);
   launch_updates<1>(&update, 1);
 }
 
 template <class Update>
 void update_all(const Update* updates, int64_t count) {
+  const Noting noting(updates, count);
   for (int64_t i = 0; i < count; i += most_updates)
     launch_updates<most_updates>(updates + i, at_most(count - i, most_updates));
 }

@@ -206,7 +206,9 @@ void DeviceProgram::run(const std::vector<std::unique_ptr<Node>>& nodes, const s
   Buffer memory(most);
   const size_t slots = steps.slots.size(), width = outputs.size();
   FloatEnvironment environment;
+  const bool at_once = stages_.size() == 1 && stages_.front().graph;  // nothing of a step is the CPU's
   try {
+    if (at_once) device_.launch_graph(stages_.front().graph, count);
     for (int64_t step = 0; step < count; ++step) {
       if (steps.rows_to)
         std::memcpy(steps.rows_to, steps.rows + step * steps.rows_each, static_cast<size_t>(steps.rows_each) * 8);
@@ -214,7 +216,7 @@ void DeviceProgram::run(const std::vector<std::unique_ptr<Node>>& nodes, const s
       auto job = jobs.begin();
       for (const Stage& stage : stages_) {
         if (stage.graph) {
-          device_.launch_graph(stage.graph);
+          if (!at_once) device_.launch_graph(stage.graph, 1);
         } else {
           device_.synchronize();
           (job++)->run(memory.data());

@@ -13,7 +13,7 @@
 
 namespace fastnn {
 
-inline constexpr int device_abi = 3;  // of everything below, and of the arguments in kernels.h
+inline constexpr int device_abi = 4;  // of everything below, and of the arguments in kernels.h
 
 template <class Arguments>
 struct DeviceKernel {
@@ -42,7 +42,7 @@ struct DeviceBackend {
   // Between begin and end, launches are kept instead of run: a graph, launched as often as one likes.
   void (*begin_graph)();
   void* (*end_graph)();
-  void (*launch_graph)(void* graph);
+  void (*launch_graph)(void* graph, int64_t times);
   void (*release_graph)(void* graph);
   // What differs from step to step: copies of `bytes` from or to the slice at *index, which is read on the device.
   void (*copy_slice)(void* to, const void* from, int64_t bytes, const int64_t* index);

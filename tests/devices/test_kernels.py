@@ -163,8 +163,8 @@ def test_memory_is_given_back(cuda) -> None:
 
 @pytest.mark.parametrize(
     ("version", "words"),
-    [(999, "the backend was compiled for version 999 of the interface, and not for 3: install it anew"),
-     (3, "cuda is registered already: there is one device for a process")],
+    [(999, "the backend was compiled for version 999 of the interface, and not for 4: install it anew"),
+     (4, "cuda is registered already: there is one device for a process")],
 )  # fmt: skip
 def test_a_backend_of_another_version_or_a_second_one_is_refused(version: int, words: str) -> None:
     backend = (ctypes.c_int * 256)(version)

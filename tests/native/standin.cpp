@@ -210,8 +210,9 @@ const char* load_library(const char* file) {
 
 void begin_graph() { capturing = new Graph; }
 void* end_graph() { return std::exchange(capturing, nullptr); }
-void launch_graph(void* graph) {
-  for (const Work& work : *static_cast<Graph*>(graph)) enqueue(work);
+void launch_graph(void* graph, int64_t times) {
+  for (int64_t i = 0; i < times; ++i)
+    for (const Work& work : *static_cast<Graph*>(graph)) enqueue(work);
 }
 void release_graph(void* graph) { delete static_cast<Graph*>(graph); }
 

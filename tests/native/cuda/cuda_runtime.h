@@ -20,7 +20,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __grid_constant__
-#define __shared__ static  // blocks run one after the other
+#define __shared__ thread_local  // blocks run one after the other
 
 // ---- what device code sees ----------------------------------------------------------------------------------------
 
@@ -41,6 +41,8 @@ struct alignas(16) uint4 {
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulator {
+inline constexpr int shared_memory = 227 << 10;  // of a block
+int64_t grids();                                 // that have run
 void barrier();
 // All lanes of the mask come together; each gets the value of lane `source` of the warp.
 uint64_t exchange(unsigned mask, uint64_t value, int source);
@@ -99,8 +101,12 @@ enum cudaDeviceAttr { cudaDevAttrConcurrentManagedAccess = 89, cudaDevAttrMultiP
 struct cudaDeviceProp {
   char name[256];
   int major, minor, multiProcessorCount;
-  size_t totalGlobalMem;
+  size_t totalGlobalMem, sharedMemPerBlockOptin;
 };
+struct cudaFuncAttributes {
+  size_t sharedSizeBytes;
+};
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 struct cudaMemLocation {
   int type, id;
 };
@@ -148,6 +154,15 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
+
+template <class Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel*) {
+  return *attributes = {1024}, cudaSuccess;
+}
+template <class Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int bytes) {
+  return bytes <= emulator::shared_memory ? cudaSuccess : cudaErrorInvalidValue;
+}
 
 namespace emulator {
 cudaError_t enqueue(const cudaLaunchConfig_t& config, std::function<void()> thread);

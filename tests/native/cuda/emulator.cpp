@@ -42,6 +42,11 @@ fastnn_switch_stack:
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+namespace fastnn::cuda {
+extern thread_local uint4 resident_memory[];
+thread_local uint4 resident_memory[emulator::shared_memory / sizeof(uint4)];
+}  // namespace fastnn::cuda
+
 namespace emulator {
 namespace {
 
@@ -122,7 +127,10 @@ void run_block(bool reverse) {
   }
 }
 
+int64_t grids_run = 0;
+
 void run_grid(const cudaLaunchConfig_t& config, const std::function<void()>& thread) {
+  ++grids_run;
   const char* order = std::getenv("FASTNN_EMULATOR_ORDER");
   bool reverse = order && std::strcmp(order, "reverse") == 0;
   gridDim = config.gridDim, blockDim = config.blockDim;
@@ -136,6 +144,8 @@ void run_grid(const cudaLaunchConfig_t& config, const std::function<void()>& thr
 }
 
 }  // namespace
+
+int64_t grids() { return grids_run; }
 
 int lane() { return block.current % 32; }
 
@@ -215,7 +225,7 @@ struct CUgraphExec_st {
 
 cudaError_t emulator::enqueue(const cudaLaunchConfig_t& config, std::function<void()> thread) {
   std::lock_guard lock(mutex);
-  if (!fits(config.gridDim, config.blockDim)) return cudaErrorInvalidValue;
+  if (!fits(config.gridDim, config.blockDim) || config.dynamicSmemBytes > shared_memory) return cudaErrorInvalidValue;
   (captured ? *captured : enqueued).push_back({config, std::move(thread)});
   return cudaSuccess;
 }
@@ -235,7 +245,7 @@ cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {"emulated on the CPU", 9, 0, 4, size_t{1} << 34};
+  *properties = {"emulated on the CPU", 9, 0, 4, size_t{1} << 34, emulator::shared_memory};
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {

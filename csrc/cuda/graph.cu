@@ -1,0 +1,101 @@
+// Graphs, and what differs from step to step.
+//
+// While a graph is captured, what it does is noted (recording.h). For a small model it then becomes one kernel
+// (resident.h), which is launched once for all steps.
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "cuda/lane.h"
+#include "cuda/launch.h"
+#include "cuda/resident.h"
+#include "cuda/slice.h"
+
+namespace fastnn::cuda {
+
+Recording& recording() {
+  static Recording notes;
+  return notes;
+}
+
+namespace {
+
+struct Graph {
+  cudaGraphExec_t kernels = nullptr;
+  std::unique_ptr<ResidentSteps> resident;  // in place of them
+
+  ~Graph() {
+    if (kernels) cudaGraphExecDestroy(kernels);
+  }
+};
+
+// FASTNN_CUDA_RESIDENT=0 launches kernels one by one, always.
+bool may_be_resident() {
+  const char* text = std::getenv("FASTNN_CUDA_RESIDENT");
+  return !text || std::strcmp(text, "0") != 0;
+}
+
+void begin_graph() {
+  check(cudaStreamBeginCapture(device().stream, cudaStreamCaptureModeRelaxed), "begin a graph");
+  recording() = {};
+  recording().is_open = true;
+}
+
+void* end_graph() {
+  const Recording notes = std::exchange(recording(), {});
+  cudaGraph_t captured;
+  check(cudaStreamEndCapture(device().stream, &captured), "end a graph");
+  auto graph = std::make_unique<Graph>();
+  cudaError_t error = cudaGraphInstantiate(&graph->kernels, captured, 0);
+  cudaGraphDestroy(captured);
+  check(error, "prepare a graph");
+  if (may_be_resident()) graph->resident = resident_steps(notes);
+  return graph.release();
+}
+
+void launch_graph(void* made, int64_t times) {
+  const Graph& graph = *static_cast<Graph*>(made);
+  if (graph.resident) return graph.resident->launch(times);
+  for (int64_t i = 0; i < times; ++i) check(cudaGraphLaunch(graph.kernels, device().stream), "launch a graph");
+}
+
+void release_graph(void* graph) { delete static_cast<Graph*>(graph); }
+
+// ---- what differs from step to step ---------------------------------------------------------------------------------
+
+template <class Word>
+FASTNN_KERNEL(256)
+copy_kernel(const __grid_constant__ Slice slice) {
+  copy_words<Word>(slice);
+}
+
+void copy_slice(const Slice& slice) {
+  const Noting noting(&slice);
+  with_word(slice, [&]<class Word>(Word) {
+    launch(copy_kernel<Word>, geometry_of(slice.bytes / static_cast<int64_t>(sizeof(Word))), slice);
+  });
+}
+
+FASTNN_KERNEL(256) increment_one(int64_t* index) { ++*index; }
+
+}  // namespace
+
+void fill_graphs(DeviceBackend& backend) {
+  backend.begin_graph = begin_graph;
+  backend.end_graph = end_graph;
+  backend.launch_graph = launch_graph;
+  backend.release_graph = release_graph;
+  backend.copy_slice = [](void* to, const void* from, int64_t bytes, const int64_t* index) {
+    copy_slice({to, from, bytes, nullptr, index});
+  };
+  backend.copy_to_slice = [](void* to, const void* from, int64_t bytes, const int64_t* index) {
+    copy_slice({to, from, bytes, index, nullptr});
+  };
+  backend.increment = [](int64_t* index) {
+    const Increment increment{index};
+    const Noting noting(&increment);
+    launch(increment_one, {1, 1}, index);
+  };
+}
+
+}  // namespace fastnn::cuda

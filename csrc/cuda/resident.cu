@@ -1,0 +1,369 @@
+// The steps of a small model by one block of threads: one launch for all steps of a call.
+//
+// Why it is fast. Launched one by one, the kernels of a small step take longer to begin than to run. Here parameters,
+// batch and intermediate results stay in the shared memory of a multiprocessor, and so do the operations of a step;
+// from one to the next it takes a barrier. What a step reads from elsewhere are the rows of its batch.
+//
+// Each operation is that of its kernel, element by element, and so are its bits.
+#include <optional>
+#include <type_traits>
+
+#include "array/buffer.h"
+#include "cuda/backend.h"
+#include "cuda/gather.h"
+#include "cuda/launch.h"
+#include "cuda/layout.h"
+#include "cuda/narrow.h"
+#include "cuda/operation.h"
+#include "cuda/resident.h"
+#include "cuda/slice.h"
+
+namespace fastnn::cuda {
+
+// Memory on chip, as much as a launch asks for.
+FASTNN_INLINE std::byte* on_chip() {
+  extern __shared__ uint4 resident_memory[];
+  return reinterpret_cast<std::byte*>(resident_memory);
+}
+
+namespace {
+
+constexpr int resident_threads = 256;
+
+// Calls use(i) for the elements that are this thread's.
+template <class Use>
+FASTNN_INLINE void each_index(int64_t count, Use use) {
+  for (int64_t i = threadIdx.x; i < count; i += resident_threads) use(i);
+}
+
+// ---- operations, by all threads of the block
+// --------------------------------------------------------------------------
+
+// c stays in registers.
+template <class T, int number>
+FASTNN_FUNCTION void multiply(const TiledProduct<T>& call, std::byte* scratch) {
+  constexpr Tile t = resident_tiles[number];
+  static_assert(t.threads() == resident_threads && t.groups == 1);
+  using G = Group<T, t.rows, t.columns, t.thread_rows, t.thread_columns>;
+  auto& steps = *reinterpret_cast<typename G::Steps*>(scratch);
+  const Product& p = call.p;
+  const SgdRule<T>* rule = rule_of<T>(p);
+  G group;
+  T c[t.thread_rows][t.thread_columns];
+  for (int64_t row = 0; row < p.m; row += t.rows) {
+    for (int64_t column = 0; column < p.n; column += t.columns) {
+      group.each_element([&](int i, int j) { c[i][j] = T{0}; });
+      for (int64_t k = 0; k < p.k; k += product_chunk) {
+        const int64_t last = at_most(k + product_chunk, p.k);
+        group.fold(call.a, call.b, row, column, k, last, static_cast<int>(ceil_div(last - k, depth<T>)), steps);
+        group.each_element([&](int i, int j) {
+          c[i][j] = merged(p, k == 0, row + group.row(i), column + group.column(j), group.sum[i][j], c[i][j]);
+        });
+      }
+      group.each_element([&](int i, int j) { finish(p, rule, row + group.row(i), column + group.column(j), c[i][j]); });
+    }
+  }
+}
+
+// The steps of the largest tile.
+template <class T>
+constexpr int64_t scratch_bytes = sizeof(typename Group<T, 64, 64, 4, 4>::Steps);
+
+template <class T>
+FASTNN_FUNCTION void run(const TiledProduct<T>& call, std::byte* scratch) {
+  switch (call.tile) {
+    case 0: return multiply<T, 0>(call, scratch);
+    case 1: return multiply<T, 1>(call, scratch);
+    case 2: return multiply<T, 2>(call, scratch);
+    default: return multiply<T, 3>(call, scratch);
+  }
+}
+
+template <class T>
+FASTNN_FUNCTION void run(const NarrowProduct& narrow, std::byte*) {
+  narrow_elements<T>(narrow.product);
+}
+
+template <class T>
+FASTNN_FUNCTION void run(const Gather& g, std::byte*) {
+  auto rows = [&]<class Unit>(Unit unit, int64_t stride, int64_t width) {
+    const auto* data = static_cast<const typename Unit::From*>(g.data);
+    auto* out = static_cast<typename Unit::To*>(g.out);
+    const auto across = static_cast<uint32_t>(width);  // what fits on chip can be counted in 32 bits
+#pragma unroll 4
+    for (uint32_t i = threadIdx.x; i < static_cast<uint32_t>(g.count) * across; i += resident_threads)
+      out[i] = unit.of(data[g.indices[i / across] * stride + i % across]);
+  };
+  if (is_copied(g)) with_copied(g, rows);
+  else with_divided<T>(g, rows);
+}
+
+template <class T>
+FASTNN_FUNCTION void run(const CrossEntropyCall<T>& call, std::byte*) {
+  if (call.is_plain) cross_entropy_in_block<true>(call);
+  else cross_entropy_in_block<false>(call);
+}
+
+template <class T>
+FASTNN_FUNCTION void run(const SquaredErrorCall<T>& call, std::byte*) {
+  mse_blocks(call);
+}
+
+template <class T>
+FASTNN_FUNCTION void run(const FoldCall<T>& f, std::byte*) {
+  if (f.inner > 1) fold_columns<T, T, Sum<T>>(f.x, f.out, f.outer, f.extent, f.inner, f.extent, f.divisor);
+  else fold_rows<T, T, Sum<T>>(f.x, f.out, f.outer, f.extent, int64_t{1}, f.divisor);
+}
+
+template <class T>
+FASTNN_FUNCTION void run(const Sgd& s, std::byte*) {
+  const SgdRule<T> rule = *made_once<SgdRule<T>>(s);
+  T *param = static_cast<T*>(s.param), *velocity = static_cast<T*>(s.velocity);
+  each_index(s.count, [&](int64_t i) {
+    T speed = rule.moves ? velocity[i] : T{0};
+    rule(param[i], static_cast<const T*>(s.grad)[i], speed);
+    if (rule.moves) velocity[i] = speed;
+  });
+}
+
+template <class T>
+FASTNN_FUNCTION void run(const Adam& a, std::byte*) {
+  const AdamRule<T> rule = *made_once<AdamRule<T>>(a);
+  each_index(a.count, [&](int64_t i) {
+    rule(static_cast<T*>(a.param)[i], static_cast<const T*>(a.grad)[i], static_cast<T*>(a.exp_avg)[i],
+         static_cast<T*>(a.exp_avg_sq)[i]);
+  });
+}
+
+template <class T>
+FASTNN_FUNCTION void run(const Slice& slice, std::byte*) {
+  with_word(slice, [&]<class Word>(Word) { copy_words<Word>(slice); });
+}
+
+template <class T>
+FASTNN_FUNCTION void run(const Increment& increment, std::byte*) {
+  if (threadIdx.x == 0) ++*increment.index;
+}
+
+// ---- the kernel -----------------------------------------------------------------------------------------------------
+
+// On chip: operations, then what products need, then regions.
+template <class T>
+struct Steps {
+  const Operation<T>* operations;
+  const Region* regions;
+  int operation_count, region_count;
+  int64_t scratch;  // its place
+};
+
+// move(here, there) for each unit of all regions.
+template <class T, class Move>
+FASTNN_INLINE void each_unit(const Steps<T>& all, Move move) {
+  for (int r = 0; r < all.region_count; ++r) {
+    const Region region = all.regions[r];
+    each_index(region.bytes / Layout::unit, [&](int64_t i) {
+      move(reinterpret_cast<uint4*>(on_chip() + region.place)[i], reinterpret_cast<uint4*>(region.memory)[i]);
+    });
+  }
+}
+
+template <class T>
+FASTNN_FUNCTION void move_in(const Steps<T>& all) {
+  each_unit(all, [](uint4& here, const uint4& there) { here = there; });
+  auto* operations = reinterpret_cast<Operation<T>*>(on_chip());
+  each_index(all.operation_count * int64_t{sizeof(Operation<T>) / sizeof(uint4)}, [&](int64_t i) {
+    reinterpret_cast<uint4*>(operations)[i] = reinterpret_cast<const uint4*>(all.operations)[i];
+  });
+  __syncthreads();
+  each_index(all.operation_count, [&](int64_t i) {
+    with_call(operations[i], [](auto& call) {
+      each_pointer(call, []<class P>(P*& pointer, int64_t) {
+        if (pointer) pointer = reinterpret_cast<P*>(on_chip() + reinterpret_cast<intptr_t>(pointer));
+      });
+    });
+  });
+}
+
+template <class T>
+FASTNN_FUNCTION void move_out(const Steps<T>& all) {
+  each_unit(all, [](const uint4& here, uint4& there) { there = here; });
+}
+
+template <class T>
+FASTNN_KERNEL(resident_threads)
+run_steps(const __grid_constant__ Steps<T> all, int64_t steps) {
+  move_in(all);
+  for (; steps > 0; --steps) {
+    for (int i = 0; i < all.operation_count; ++i) {
+      __syncthreads();
+      with_call(reinterpret_cast<Operation<T>*>(on_chip())[i],
+                [&](auto& call) { run<T>(call, on_chip() + all.scratch); });
+    }
+  }
+  __syncthreads();
+  move_out(all);
+}
+
+// ---- on the host ----------------------------------------------------------------------------------------------------
+
+template <class T>
+constexpr DType dtype_of = sizeof(T) == 4 ? DType::float32 : DType::float64;
+
+// The operation that a note is of; none where the kernel cannot do it.
+template <class T>
+struct AsOperation {
+  using Result = std::optional<Operation<T>>;
+
+  Result operator()(const Product& p) const {
+    if (p.dtype != dtype_of<T> || p.k == 0 || p.c_row < 0 || p.y_row < 0 || !are_forward(p)) return {};
+    return Operation<T>{Kind::product,
+                        {.product = {operand<T>(p.a, p.m, p.a_row, p.a_column),
+                                     operand<T>(p.b, p.n, p.b_column, p.b_row), p, choose_resident_tile(p.m, p.n)}}};
+  }
+  Result operator()(const NarrowProduct& n) const {
+    if (n.product.dtype != dtype_of<T> || !are_forward(n.product)) return {};
+    return Operation<T>{Kind::narrow, {.narrow = n}};
+  }
+  Result operator()(const Gather& g) const {
+    if (!is_copied(g) && g.out_dtype != dtype_of<T>) return {};
+    return Operation<T>{Kind::gather, {.gather = g}};
+  }
+  Result operator()(const RowLosses& r) const {
+    if (r.loss.dtype != dtype_of<T> || !is_small(r.loss)) return {};
+    return Operation<T>{Kind::cross_entropy, {.cross_entropy = call_of<T>(r.loss, r.workspace)}};
+  }
+  Result operator()(const SquaredError& s) const {
+    if (s.dtype != dtype_of<T> || s.count == 0 || s.count > fold_block_size) return {};
+    return Operation<T>{Kind::squared_error, {.squared_error = call_of<T>(s, nullptr)}};
+  }
+  Result operator()(const Sums& s) const {
+    const Reduce& r = s.reduce;
+    const int64_t most = r.inner > 1 ? chunk_rows : fold_block_size;
+    if (r.x_dtype != dtype_of<T> || r.extent == 0 || r.extent > most) return {};
+    const T divisor = s.is_mean ? static_cast<T>(r.extent) : T{0};
+    return Operation<T>{
+        Kind::fold,
+        {.fold = {static_cast<const T*>(r.x), static_cast<T*>(r.out), r.outer, r.extent, r.inner, divisor}}};
+  }
+  Result operator()(const Sgd& s) const {
+    if (s.dtype != dtype_of<T>) return {};
+    return Operation<T>{Kind::sgd, {.sgd = s}};
+  }
+  Result operator()(const Adam& a) const {
+    if (a.dtype != dtype_of<T>) return {};
+    return Operation<T>{Kind::adam, {.adam = a}};
+  }
+  Result operator()(const Slice& s) const { return Operation<T>{Kind::slice, {.slice = s}}; }
+  Result operator()(const Increment& i) const { return Operation<T>{Kind::increment, {.increment = i}}; }
+
+  // Whether no stride of the factors is negative.
+  static bool are_forward(const Product& p) {
+    return p.a_row >= 0 && p.a_column >= 0 && p.b_row >= 0 && p.b_column >= 0;
+  }
+};
+
+// Memory that an operation reads or writes where it is.
+struct Elsewhere {
+  const void* memory;
+  int64_t bytes;
+};
+
+template <class T>
+Elsewhere elsewhere(const Operation<T>& operation) {
+  if (operation.kind == Kind::gather) {
+    const Gather& g = operation.gather;
+    return {g.data, g.rows * g.stride * item_size(g.data_dtype)};
+  }
+  if (operation.kind == Kind::slice) {
+    const Slice& s = operation.slice;
+    return {s.to_index ? s.to : s.from, s.bytes};
+  }
+  return {};
+}
+
+// One multiprocessor makes some 64 multiply-adds in a cycle, so many in the microsecond or two that a kernel of a graph
+// takes to begin. An estimate: neither has been measured.
+constexpr int64_t multiply_adds_of_a_launch = 1 << 17;
+
+bool is_worth_staying(const std::vector<Note>& notes) {
+  int64_t multiply_adds = 0;
+  for (const Note& note : notes) {
+    if (const auto* p = std::get_if<Product>(&note)) multiply_adds += p->m * p->n * p->k;
+    if (const auto* n = std::get_if<NarrowProduct>(&note)) multiply_adds += n->product.m * n->product.n * n->product.k;
+  }
+  return multiply_adds <= multiply_adds_of_a_launch * static_cast<int64_t>(notes.size());
+}
+
+template <class T>
+class StepsOf final : public ResidentSteps {
+ public:
+  StepsOf(const std::vector<Operation<T>>& operations, const Layout& layout, int64_t scratch, int64_t end)
+      : operations_(on_device(operations)), regions_(on_device(layout.regions())) {
+    all_ = {reinterpret_cast<const Operation<T>*>(operations_.data()), reinterpret_cast<const Region*>(regions_.data()),
+            static_cast<int>(operations.size()), static_cast<int>(layout.regions().size()), scratch};
+    geometry_ = {1, resident_threads, end};
+    check(cudaFuncSetAttribute(run_steps<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(end)),
+          "take the memory of a multiprocessor");
+  }
+  void launch(int64_t steps) const override { cuda::launch(run_steps<T>, geometry_, all_, steps); }
+
+ private:
+  template <class Element>
+  static Buffer on_device(const std::vector<Element>& elements) {
+    const auto bytes = static_cast<int64_t>(elements.size() * sizeof(Element));
+    Buffer buffer(backend().allocate(bytes), backend().release);
+    backend().copy(buffer.data(), elements.data(), bytes);
+    return buffer;
+  }
+
+  Buffer operations_, regions_;
+  Steps<T> all_;
+  Geometry geometry_;
+};
+
+// What a block can have beside what the kernel names itself.
+template <class T>
+int64_t available() {
+  cudaFuncAttributes attributes{};
+  check(cudaFuncGetAttributes(&attributes, run_steps<T>), "ask for a kernel's memory");
+  return device().shared_memory - static_cast<int64_t>(attributes.sharedSizeBytes);
+}
+
+template <class T>
+std::unique_ptr<ResidentSteps> make(const std::vector<Note>& notes) {
+  std::vector<Operation<T>> operations;
+  Layout layout;
+  for (const Note& note : notes) {
+    std::optional<Operation<T>> operation = std::visit(AsOperation<T>{}, note);
+    if (!operation) return nullptr;
+    with_call(*operation, [&](auto& call) {
+      each_pointer(call, [&](auto* pointer, int64_t bytes) {
+        if (pointer) layout.keep(pointer, bytes);
+      });
+    });
+    operations.push_back(*operation);
+  }
+  const auto scratch = static_cast<int64_t>(operations.size() * sizeof(Operation<T>));
+  const int64_t end = layout.settle(scratch + scratch_bytes<T>);
+  if (end > available<T>()) return nullptr;
+  for (Operation<T>& operation : operations) {
+    // What a step changes on chip is not seen elsewhere.
+    if (const auto [memory, bytes] = elsewhere(operation); layout.keeps_any(memory, bytes)) return nullptr;
+    with_call(operation, [&](auto& call) {
+      each_pointer(call, [&]<class P>(P*& pointer, int64_t) {
+        if (pointer) pointer = reinterpret_cast<P*>(layout.place_of(pointer));
+      });
+    });
+  }
+  return std::make_unique<StepsOf<T>>(operations, layout, scratch, end);
+}
+
+}  // namespace
+
+std::unique_ptr<ResidentSteps> resident_steps(const Recording& recording) {
+  if (!recording.is_complete || !is_worth_staying(recording.notes)) return nullptr;
+  std::unique_ptr<ResidentSteps> steps = make<float>(recording.notes);
+  return steps ? std::move(steps) : make<double>(recording.notes);
+}
+
+}  // namespace fastnn::cuda
