@@ -3,30 +3,8 @@
 //
 // Fast because it is one pass over memory (elementwise.h), and which activation it is, the compiler knows.
 #include "cuda/elementwise.h"
-#include "cuda/expressions.h"
 
 namespace fastnn::cuda {
-namespace {
-
-template <Activation activation>
-struct Forward {
-  static constexpr int inputs = 1;
-  template <class T>
-  static FASTNN_INLINE T of(T x) {
-    return activate<T>(activation, x);
-  }
-};
-
-template <Activation activation>
-struct Backward {
-  static constexpr int inputs = 2;
-  template <class T>
-  static FASTNN_INLINE T of(T grad, T saved) {
-    return activate_backward<T>(activation, grad, saved);
-  }
-};
-
-}  // namespace
 
 void register_activation(Table<DeviceKernel>& table) {
   table.relu = floating<Forward<Activation::relu>>();

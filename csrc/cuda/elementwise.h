@@ -8,7 +8,7 @@
 // and a function `of`.
 #pragma once
 
-#include "cuda/lane.h"
+#include "cuda/functions.h"
 #include "cuda/launch.h"
 
 namespace fastnn::cuda {
@@ -160,6 +160,8 @@ struct OfType {
 template <class Function>
 DeviceKernel<Elementwise> floating() {
   return {nullptr, [](const Elementwise& e, std::byte*) {
+            const Mapping mapping{e, AllFunctions::number_of<Function>()};
+            const Noting noting(&mapping);
             if (e.in[0].dtype == DType::float32) run<OfType<Function, float>>(e);
             else run<OfType<Function, double>>(e);
           }};
@@ -168,6 +170,8 @@ DeviceKernel<Elementwise> floating() {
 template <class Function>
 DeviceKernel<Elementwise> numeric() {
   return {nullptr, [](const Elementwise& e, std::byte*) {
+            const Mapping mapping{e, AllFunctions::number_of<Function>()};
+            const Noting noting(&mapping);
             if (e.in[0].dtype == DType::float32) run<OfType<Function, float>>(e);
             else if (e.in[0].dtype == DType::float64) run<OfType<Function, double>>(e);
             else run<OfType<Function, int64_t>>(e);

@@ -46,10 +46,11 @@ void* end_graph() {
   cudaGraph_t captured;
   check(cudaStreamEndCapture(device().stream, &captured), "end a graph");
   auto graph = std::make_unique<Graph>();
-  cudaError_t error = cudaGraphInstantiate(&graph->kernels, captured, 0);
+  cudaError_t error = cudaSuccess;
+  if (may_be_resident()) graph->resident = resident_steps(notes);
+  if (!graph->resident) error = cudaGraphInstantiate(&graph->kernels, captured, 0);
   cudaGraphDestroy(captured);
   check(error, "prepare a graph");
-  if (may_be_resident()) graph->resident = resident_steps(notes);
   return graph.release();
 }
 

@@ -5,9 +5,14 @@
 // chip, of which the device makes an address again.
 #pragma once
 
+#include <optional>
+
 #include "cuda/cross_entropy.h"
+#include "cuda/elementwise.h"
 #include "cuda/fold.h"
+#include "cuda/gather.h"
 #include "cuda/product.h"
+#include "cuda/random.h"
 #include "cuda/recording.h"
 #include "cuda/slab.h"
 #include "cuda/squared_error.h"
@@ -22,6 +27,19 @@ struct TiledProduct {
   int tile;  // of resident_tiles
 };
 template <class T>
+struct MappingCall {
+  int function;
+  T* out;
+  const T *a, *b;  // b: null for functions of one
+  int64_t count;
+  Strided at;
+};
+template <class T>
+struct DropoutCall {
+  Random r;
+  Dropout<T> dropout;
+};
+template <class T>
 struct FoldCall {
   const T* x;
   T* out;
@@ -29,7 +47,20 @@ struct FoldCall {
   T divisor;  // 0: none
 };
 
-enum class Kind : int { product, narrow, gather, cross_entropy, squared_error, fold, sgd, adam, slice, increment };
+enum class Kind : int {
+  product,
+  narrow,
+  mapping,
+  dropout,
+  gather,
+  cross_entropy,
+  squared_error,
+  fold,
+  sgd,
+  adam,
+  slice,
+  increment
+};
 
 template <class T>
 struct alignas(16) Operation {
@@ -37,6 +68,8 @@ struct alignas(16) Operation {
   union {
     TiledProduct<T> product;
     NarrowProduct narrow;
+    MappingCall<T> mapping;
+    DropoutCall<T> dropout;
     Gather gather;
     CrossEntropyCall<T> cross_entropy;
     SquaredErrorCall<T> squared_error;
@@ -54,6 +87,8 @@ constexpr void with_call(Operation<T>& operation, Use use) {
   switch (operation.kind) {
     case Kind::product: return use(operation.product);
     case Kind::narrow: return use(operation.narrow);
+    case Kind::mapping: return use(operation.mapping);
+    case Kind::dropout: return use(operation.dropout);
     case Kind::gather: return use(operation.gather);
     case Kind::cross_entropy: return use(operation.cross_entropy);
     case Kind::squared_error: return use(operation.squared_error);
@@ -65,8 +100,7 @@ constexpr void with_call(Operation<T>& operation, Use use) {
   }
 }
 
-// ---- memory: visit(pointer, bytes) for all that is kept on chip; pointers may be null
-// -----------------------------------
+// ---- memory: visit(pointer, bytes) for all that is kept on chip ----------------------------------------------------
 
 constexpr int64_t elements_of(int64_t rows, int64_t row, int64_t columns, int64_t column) {
   return (rows - 1) * row + (columns - 1) * column + 1;
@@ -109,6 +143,26 @@ constexpr void each_pointer(NarrowProduct& narrow, Visit visit) {
   each_pointer(p, visit);
 }
 
+// From the first element to the last.
+constexpr int64_t reach_of(const Strided& at, const int64_t (&strides)[max_rank]) {
+  int64_t elements = 1;
+  for (int axis = 0; axis < at.rank; ++axis) elements += (at.shape[axis] - 1) * strides[axis];
+  return elements;
+}
+
+template <class T, class Visit>
+constexpr void each_pointer(MappingCall<T>& m, Visit visit) {
+  constexpr int64_t size = sizeof(T);
+  visit(m.out, reach_of(m.at, m.at.out) * size), visit(m.a, reach_of(m.at, m.at.a) * size);
+  visit(m.b, reach_of(m.at, m.at.b) * size);
+}
+
+template <class T, class Visit>
+constexpr void each_pointer(DropoutCall<T>& d, Visit visit) {
+  visit(d.r.x, d.r.count * int64_t{sizeof(T)}), visit(d.r.out, d.r.count * int64_t{sizeof(T)});
+  visit(d.r.step, sizeof(double));
+}
+
 // The data stay where they are.
 template <class Visit>
 constexpr void each_pointer(Gather& g, Visit visit) {
@@ -147,6 +201,104 @@ constexpr void each_pointer(Slice& s, Visit visit) {
 template <class Visit>
 constexpr void each_pointer(Increment& i, Visit visit) {
   visit(i.index, sizeof(int64_t));
+}
+
+// ---- on the host ----------------------------------------------------------------------------------------------------
+
+template <class T>
+constexpr DType dtype_of = sizeof(T) == 4 ? DType::float32 : DType::float64;
+
+// The operation that a note is of; none where the kernel cannot do it.
+template <class T>
+struct AsOperation {
+  using Result = std::optional<Operation<T>>;
+
+  Result operator()(const Product& p) const {
+    if (p.dtype != dtype_of<T> || p.k == 0 || p.c_row < 0 || p.y_row < 0 || !are_forward(p)) return {};
+    return Operation<T>{Kind::product,
+                        {.product = {operand<T>(p.a, p.m, p.a_row, p.a_column),
+                                     operand<T>(p.b, p.n, p.b_column, p.b_row), p, choose_resident_tile(p.m, p.n)}}};
+  }
+  Result operator()(const NarrowProduct& n) const {
+    if (n.product.dtype != dtype_of<T> || !are_forward(n.product)) return {};
+    return Operation<T>{Kind::narrow, {.narrow = n}};
+  }
+  Result operator()(const Mapping& m) const {
+    const Elementwise& e = m.elements;
+    int inputs = 0;
+    AllFunctions::with(m.function, [&]<class Function>(Function) { inputs = Function::inputs; });
+    const MappingCall<T> call{m.function,
+                              reinterpret_cast<T*>(e.out.data),
+                              reinterpret_cast<const T*>(e.in[0].data),
+                              inputs > 1 ? reinterpret_cast<const T*>(e.in[1].data) : nullptr,
+                              count_of(e.out),
+                              strided_of(e, inputs)};
+    if (e.out.dtype != dtype_of<T> || call.count == 0 || !are_forward(call.at)) return {};
+    return Operation<T>{Kind::mapping, {.mapping = call}};
+  }
+  Result operator()(const Dropping& d) const {
+    if (d.random.dtype != dtype_of<T>) return {};
+    return Operation<T>{Kind::dropout, {.dropout = {d.random, Dropout<T>(d.random)}}};
+  }
+  Result operator()(const Gather& g) const {
+    if (!is_copied(g) && g.out_dtype != dtype_of<T>) return {};
+    return Operation<T>{Kind::gather, {.gather = g}};
+  }
+  Result operator()(const RowLosses& r) const {
+    if (r.loss.dtype != dtype_of<T> || !is_small(r.loss)) return {};
+    return Operation<T>{Kind::cross_entropy, {.cross_entropy = call_of<T>(r.loss, r.workspace)}};
+  }
+  Result operator()(const SquaredError& s) const {
+    if (s.dtype != dtype_of<T> || s.count == 0 || s.count > fold_block_size) return {};
+    return Operation<T>{Kind::squared_error, {.squared_error = call_of<T>(s, nullptr)}};
+  }
+  Result operator()(const Sums& s) const {
+    const Reduce& r = s.reduce;
+    if (r.x_dtype != dtype_of<T> || r.extent == 0 || (r.inner > 1 && r.extent > chunk_rows)) return {};
+    const T divisor = s.is_mean ? static_cast<T>(r.extent) : T{0};
+    return Operation<T>{
+        Kind::fold,
+        {.fold = {static_cast<const T*>(r.x), static_cast<T*>(r.out), r.outer, r.extent, r.inner, divisor}}};
+  }
+  Result operator()(const Sgd& s) const {
+    if (s.dtype != dtype_of<T>) return {};
+    return Operation<T>{Kind::sgd, {.sgd = s}};
+  }
+  Result operator()(const Adam& a) const {
+    if (a.dtype != dtype_of<T>) return {};
+    return Operation<T>{Kind::adam, {.adam = a}};
+  }
+  Result operator()(const Slice& s) const { return Operation<T>{Kind::slice, {.slice = s}}; }
+  Result operator()(const Increment& i) const { return Operation<T>{Kind::increment, {.increment = i}}; }
+
+  // Whether no stride is negative.
+  static bool are_forward(const Strided& at) {
+    for (int axis = 0; axis < at.rank; ++axis)
+      if (at.out[axis] < 0 || at.a[axis] < 0 || at.b[axis] < 0) return false;
+    return true;
+  }
+  static bool are_forward(const Product& p) {
+    return p.a_row >= 0 && p.a_column >= 0 && p.b_row >= 0 && p.b_column >= 0;
+  }
+};
+
+// Memory that an operation reads or writes where it is.
+struct Elsewhere {
+  const void* memory;
+  int64_t bytes;
+};
+
+template <class T>
+Elsewhere elsewhere(const Operation<T>& operation) {
+  if (operation.kind == Kind::gather) {
+    const Gather& g = operation.gather;
+    return {g.data, g.rows * g.stride * item_size(g.data_dtype)};
+  }
+  if (operation.kind == Kind::slice) {
+    const Slice& s = operation.slice;
+    return {s.to_index ? s.to : s.from, s.bytes};
+  }
+  return {};
 }
 
 }  // namespace

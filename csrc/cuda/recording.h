@@ -20,6 +20,13 @@ struct Sums {
   Reduce reduce;
   bool is_mean;
 };
+struct Mapping {
+  Elementwise elements;
+  int function;  // a number of AllFunctions
+};
+struct Dropping {
+  Random random;
+};
 struct RowLosses {
   CrossEntropy loss;
   std::byte* workspace;
@@ -34,7 +41,8 @@ struct Slice {
 struct Increment {
   int64_t* index;
 };
-using Note = std::variant<Product, NarrowProduct, Gather, RowLosses, SquaredError, Sums, Sgd, Adam, Slice, Increment>;
+using Note = std::variant<Product, NarrowProduct, Mapping, Dropping, Gather, RowLosses, SquaredError, Sums, Sgd, Adam,
+                          Slice, Increment>;
 
 // Of the graph that is being captured, in the order in which it runs.
 struct Recording {

@@ -5,12 +5,8 @@
 // from one to the next it takes a barrier. What a step reads from elsewhere are the rows of its batch.
 //
 // Each operation is that of its kernel, element by element, and so are its bits.
-#include <optional>
-#include <type_traits>
-
 #include "array/buffer.h"
 #include "cuda/backend.h"
-#include "cuda/gather.h"
 #include "cuda/launch.h"
 #include "cuda/layout.h"
 #include "cuda/narrow.h"
@@ -36,8 +32,7 @@ FASTNN_INLINE void each_index(int64_t count, Use use) {
   for (int64_t i = threadIdx.x; i < count; i += resident_threads) use(i);
 }
 
-// ---- operations, by all threads of the block
-// --------------------------------------------------------------------------
+// ---- operations, by all threads of the block -----------------------------------------------------------------------
 
 // c stays in registers.
 template <class T, int number>
@@ -84,12 +79,38 @@ FASTNN_FUNCTION void run(const NarrowProduct& narrow, std::byte*) {
   narrow_elements<T>(narrow.product);
 }
 
+// Coordinates are taken apart in 32 bits: what fits on chip can be counted in them.
+template <class T>
+FASTNN_FUNCTION void run(const MappingCall<T>& m, std::byte*) {
+  AllFunctions::with(m.function, [&]<class Function>(Function) {
+    for (uint32_t i = threadIdx.x; i < static_cast<uint32_t>(m.count); i += resident_threads) {
+      uint32_t rest = i, out = 0, a = 0, b = 0;
+      for (int axis = 0; axis < m.at.rank; ++axis) {
+        const auto side = static_cast<uint32_t>(m.at.shape[axis]);
+        const uint32_t outer = axis + 1 < m.at.rank ? rest / side : 0, along = rest - outer * side;
+        rest = outer;
+        out += along * static_cast<uint32_t>(m.at.out[axis]);
+        a += along * static_cast<uint32_t>(m.at.a[axis]);
+        b += along * static_cast<uint32_t>(m.at.b[axis]);
+      }
+      if constexpr (Function::inputs == 1) m.out[out] = Function::template of<T>(m.a[a]);
+      else m.out[out] = Function::template of<T>(m.a[a], m.b[b]);
+    }
+  });
+}
+
+template <class T>
+FASTNN_FUNCTION void run(const DropoutCall<T>& d, std::byte*) {
+  random_elements<T>(d.r, d.dropout);
+}
+
+// Rows are counted in 32 bits too.
 template <class T>
 FASTNN_FUNCTION void run(const Gather& g, std::byte*) {
   auto rows = [&]<class Unit>(Unit unit, int64_t stride, int64_t width) {
     const auto* data = static_cast<const typename Unit::From*>(g.data);
     auto* out = static_cast<typename Unit::To*>(g.out);
-    const auto across = static_cast<uint32_t>(width);  // what fits on chip can be counted in 32 bits
+    const auto across = static_cast<uint32_t>(width);
 #pragma unroll 4
     for (uint32_t i = threadIdx.x; i < static_cast<uint32_t>(g.count) * across; i += resident_threads)
       out[i] = unit.of(data[g.indices[i / across] * stride + i % across]);
@@ -206,83 +227,8 @@ run_steps(const __grid_constant__ Steps<T> all, int64_t steps) {
 
 // ---- on the host ----------------------------------------------------------------------------------------------------
 
-template <class T>
-constexpr DType dtype_of = sizeof(T) == 4 ? DType::float32 : DType::float64;
-
-// The operation that a note is of; none where the kernel cannot do it.
-template <class T>
-struct AsOperation {
-  using Result = std::optional<Operation<T>>;
-
-  Result operator()(const Product& p) const {
-    if (p.dtype != dtype_of<T> || p.k == 0 || p.c_row < 0 || p.y_row < 0 || !are_forward(p)) return {};
-    return Operation<T>{Kind::product,
-                        {.product = {operand<T>(p.a, p.m, p.a_row, p.a_column),
-                                     operand<T>(p.b, p.n, p.b_column, p.b_row), p, choose_resident_tile(p.m, p.n)}}};
-  }
-  Result operator()(const NarrowProduct& n) const {
-    if (n.product.dtype != dtype_of<T> || !are_forward(n.product)) return {};
-    return Operation<T>{Kind::narrow, {.narrow = n}};
-  }
-  Result operator()(const Gather& g) const {
-    if (!is_copied(g) && g.out_dtype != dtype_of<T>) return {};
-    return Operation<T>{Kind::gather, {.gather = g}};
-  }
-  Result operator()(const RowLosses& r) const {
-    if (r.loss.dtype != dtype_of<T> || !is_small(r.loss)) return {};
-    return Operation<T>{Kind::cross_entropy, {.cross_entropy = call_of<T>(r.loss, r.workspace)}};
-  }
-  Result operator()(const SquaredError& s) const {
-    if (s.dtype != dtype_of<T> || s.count == 0 || s.count > fold_block_size) return {};
-    return Operation<T>{Kind::squared_error, {.squared_error = call_of<T>(s, nullptr)}};
-  }
-  Result operator()(const Sums& s) const {
-    const Reduce& r = s.reduce;
-    const int64_t most = r.inner > 1 ? chunk_rows : fold_block_size;
-    if (r.x_dtype != dtype_of<T> || r.extent == 0 || r.extent > most) return {};
-    const T divisor = s.is_mean ? static_cast<T>(r.extent) : T{0};
-    return Operation<T>{
-        Kind::fold,
-        {.fold = {static_cast<const T*>(r.x), static_cast<T*>(r.out), r.outer, r.extent, r.inner, divisor}}};
-  }
-  Result operator()(const Sgd& s) const {
-    if (s.dtype != dtype_of<T>) return {};
-    return Operation<T>{Kind::sgd, {.sgd = s}};
-  }
-  Result operator()(const Adam& a) const {
-    if (a.dtype != dtype_of<T>) return {};
-    return Operation<T>{Kind::adam, {.adam = a}};
-  }
-  Result operator()(const Slice& s) const { return Operation<T>{Kind::slice, {.slice = s}}; }
-  Result operator()(const Increment& i) const { return Operation<T>{Kind::increment, {.increment = i}}; }
-
-  // Whether no stride of the factors is negative.
-  static bool are_forward(const Product& p) {
-    return p.a_row >= 0 && p.a_column >= 0 && p.b_row >= 0 && p.b_column >= 0;
-  }
-};
-
-// Memory that an operation reads or writes where it is.
-struct Elsewhere {
-  const void* memory;
-  int64_t bytes;
-};
-
-template <class T>
-Elsewhere elsewhere(const Operation<T>& operation) {
-  if (operation.kind == Kind::gather) {
-    const Gather& g = operation.gather;
-    return {g.data, g.rows * g.stride * item_size(g.data_dtype)};
-  }
-  if (operation.kind == Kind::slice) {
-    const Slice& s = operation.slice;
-    return {s.to_index ? s.to : s.from, s.bytes};
-  }
-  return {};
-}
-
-// One multiprocessor makes some 64 multiply-adds in a cycle, so many in the microsecond or two that a kernel of a graph
-// takes to begin. An estimate: neither has been measured.
+// One multiprocessor makes some 64 multiply-adds in a cycle, so many in the microsecond that a kernel of a graph takes
+// to begin. An estimate: neither has been measured.
 constexpr int64_t multiply_adds_of_a_launch = 1 << 17;
 
 bool is_worth_staying(const std::vector<Note>& notes) {
@@ -302,8 +248,6 @@ class StepsOf final : public ResidentSteps {
     all_ = {reinterpret_cast<const Operation<T>*>(operations_.data()), reinterpret_cast<const Region*>(regions_.data()),
             static_cast<int>(operations.size()), static_cast<int>(layout.regions().size()), scratch};
     geometry_ = {1, resident_threads, end};
-    check(cudaFuncSetAttribute(run_steps<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(end)),
-          "take the memory of a multiprocessor");
   }
   void launch(int64_t steps) const override { cuda::launch(run_steps<T>, geometry_, all_, steps); }
 
@@ -321,12 +265,18 @@ class StepsOf final : public ResidentSteps {
   Geometry geometry_;
 };
 
-// What a block can have beside what the kernel names itself.
+// What a launch can ask for: all that a block can have, beside what the kernel names itself.
 template <class T>
 int64_t available() {
-  cudaFuncAttributes attributes{};
-  check(cudaFuncGetAttributes(&attributes, run_steps<T>), "ask for a kernel's memory");
-  return device().shared_memory - static_cast<int64_t>(attributes.sharedSizeBytes);
+  static const int64_t bytes = [] {
+    cudaFuncAttributes attributes{};
+    check(cudaFuncGetAttributes(&attributes, run_steps<T>), "ask for a kernel's memory");
+    const int64_t rest = device().shared_memory - static_cast<int64_t>(attributes.sharedSizeBytes);
+    check(cudaFuncSetAttribute(run_steps<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(rest)),
+          "take the memory of a multiprocessor");
+    return rest;
+  }();
+  return bytes;
 }
 
 template <class T>

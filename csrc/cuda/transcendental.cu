@@ -2,36 +2,8 @@
 //
 // Fast because it is one pass over memory (elementwise.h), without a table or a branch that threads would disagree on.
 #include "cuda/elementwise.h"
-#include "cuda/expressions.h"
 
 namespace fastnn::cuda {
-namespace {
-
-struct Exp {
-  static constexpr int inputs = 1;
-  template <class T>
-  static FASTNN_INLINE T of(T x) {
-    return vexp<T>(x);
-  }
-};
-
-struct Log {
-  static constexpr int inputs = 1;
-  template <class T>
-  static FASTNN_INLINE T of(T x) {
-    return vlog<T>(x);
-  }
-};
-
-struct Power {
-  static constexpr int inputs = 2;
-  template <class T>
-  static FASTNN_INLINE T of(T a, T b) {
-    return vpow<T>(a, b);
-  }
-};
-
-}  // namespace
 
 void register_transcendental(Table<DeviceKernel>& table) {
   table.exp = floating<Exp>();

@@ -155,22 +155,23 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 
+namespace emulator {
+cudaError_t enqueue(const cudaLaunchConfig_t& config, std::function<void()> thread, const void* kernel = nullptr);
+cudaError_t allow_shared(const void* kernel, int bytes);
+}  // namespace emulator
+
 template <class Kernel>
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel*) {
   return *attributes = {1024}, cudaSuccess;
 }
 template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int bytes) {
-  return bytes <= emulator::shared_memory ? cudaSuccess : cudaErrorInvalidValue;
-}
-
-namespace emulator {
-cudaError_t enqueue(const cudaLaunchConfig_t& config, std::function<void()> thread);
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int bytes) {
+  return emulator::allow_shared(reinterpret_cast<void*>(kernel), bytes);
 }
 
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
   std::tuple<Parameters...> kept(arguments...);
-  return emulator::enqueue(*config, [kernel, kept] { std::apply(kernel, kept); });
+  return emulator::enqueue(*config, [kernel, kept] { std::apply(kernel, kept); }, reinterpret_cast<void*>(kernel));
 }

@@ -206,6 +206,7 @@ struct Launch {
 std::recursive_mutex mutex;
 std::vector<Launch> enqueued;
 std::vector<Launch>* captured = nullptr;
+std::map<const void*, size_t> allowed_shared;  // of kernels that ask for more than 48 KiB
 
 // Bounds of every architecture.
 bool fits(const dim3& grid, const dim3& block) {
@@ -223,11 +224,18 @@ struct CUgraphExec_st {
   std::vector<Launch> launches;
 };
 
-cudaError_t emulator::enqueue(const cudaLaunchConfig_t& config, std::function<void()> thread) {
+cudaError_t emulator::enqueue(const cudaLaunchConfig_t& config, std::function<void()> thread, const void* kernel) {
   std::lock_guard lock(mutex);
-  if (!fits(config.gridDim, config.blockDim) || config.dynamicSmemBytes > shared_memory) return cudaErrorInvalidValue;
+  const size_t allowed = allowed_shared.count(kernel) ? allowed_shared[kernel] : 48 << 10;
+  if (!fits(config.gridDim, config.blockDim) || config.dynamicSmemBytes > allowed) return cudaErrorInvalidValue;
   (captured ? *captured : enqueued).push_back({config, std::move(thread)});
   return cudaSuccess;
+}
+
+cudaError_t emulator::allow_shared(const void* kernel, int bytes) {
+  std::lock_guard lock(mutex);
+  if (bytes > shared_memory) return cudaErrorInvalidValue;
+  return allowed_shared[kernel] = static_cast<size_t>(bytes), cudaSuccess;
 }
 
 const char* cudaGetErrorString(cudaError_t error) {

@@ -14,8 +14,7 @@ namespace {
 
 using cuda::backend;
 
-// ---- memory of a step, each time the same
-// -----------------------------------------------------------------------------
+// ---- memory of a step, each time the same --------------------------------------------------------------------------
 
 class Memory {
  public:
@@ -202,8 +201,37 @@ struct Linear {
   }
 };
 
-// ---- facts
-// ------------------------------------------------------------------------------------------------------------
+// A view of (rows, columns), whose rows are `row` elements apart.
+template <class T>
+View view_of(T* data, int64_t rows, int64_t columns, int64_t row, int64_t column = 1) {
+  return {reinterpret_cast<std::byte*>(data), dtype_of<T>, 2, {rows, columns}, {row, column}};
+}
+
+// Every function of elements: of rows with gaps, and one of which is repeated; then dropout of the results.
+template <class T>
+void functions(Memory& memory) {
+  constexpr int64_t rows = 9, columns = 70;
+  T *a = memory.take<T>(rows * 80), *b = memory.take<T>(columns), *dropped = memory.take<T>(rows * columns);
+  double* step = memory.take<double>(1);
+  auto each = [&](DeviceKernel<Elementwise> Table<DeviceKernel>::* kernel, bool of_two) {
+    T* out = memory.take<T>(rows * columns);
+    (on_device().*kernel)
+        .launch({view_of(out, rows, columns, columns),
+                 {view_of(a, rows, columns, 80), of_two ? view_of(b, rows, columns, 0) : View{}, {}}},
+                nullptr);
+    on_device().dropout.launch(Random{dtype_of<T>, rows * columns, 1, 2, step, 3, 0.4, 0, out, dropped}, nullptr);
+  };
+  using All = Table<DeviceKernel>;
+  for (auto kernel :
+       {&All::add, &All::subtract, &All::multiply, &All::divide, &All::maximum, &All::minimum, &All::power,
+        &All::relu_backward, &All::sigmoid_backward, &All::tanh_backward, &All::gelu_backward})
+    each(kernel, true);
+  for (auto kernel : {&All::negative, &All::abs, &All::sign, &All::sqrt, &All::exp, &All::log, &All::relu,
+                      &All::sigmoid, &All::tanh, &All::gelu})
+    each(kernel, false);
+}
+
+// ---- facts ---------------------------------------------------------------------------------------------------------
 
 void test_a_small_step_is_one_kernel_with_the_bits_of_many() {
   check_as_one(Mlp<float, float>{16, 20, 12, 3});
@@ -221,6 +249,11 @@ void test_linear_models_of_any_loss_too() {
     check_as_one(Linear<double>{30, 5, reduction, 3});
   }
   check_as_one(Linear<float>{8, 200});  // whose sums are those of few outputs
+}
+
+void test_functions_of_elements_and_dropout_too() {
+  check_as_one(functions<float>);
+  check_as_one(functions<double>);
 }
 
 void test_memory_that_shares_a_unit_with_other_memory_of_the_step_is_not_lost() {
@@ -243,10 +276,8 @@ void test_what_the_kernel_cannot_do_is_launched() {
   };
   // A kernel of another kind.
   CHECK(!is_one(with([](Memory& memory) {
-    Array x(f32, {8});
-    View view = x.view;
-    view.data = reinterpret_cast<std::byte*>(memory.take<float>(8));
-    on_device().exp.launch(Elementwise{view, {view, {}, {}}}, nullptr);
+    const int64_t n = 8;
+    launch(on_device().argmax, Reduce{f32, 1, n, 1, memory.take<float>(n), memory.take<int64_t>(1)}, memory);
   })));
   // Another dtype.
   CHECK(!is_one(with(Linear<double>{4, 2})));
@@ -264,6 +295,16 @@ void test_what_the_kernel_cannot_do_is_launched() {
            SquaredError{f32, 5000, memory.take<float>(5000), memory.take<float>(5000), false, Reduction::sum,
                         memory.take<float>(1), nullptr},
            memory);
+  })));
+  // Elements that go backwards, and of integers.
+  CHECK(!is_one(with([](Memory& memory) {
+    const View out = view_of(memory.take<float>(8), 1, 8, 8), in = view_of(memory.take<float>(8) + 7, 1, 8, 8, -1);
+    on_device().exp.launch({out, {in, {}, {}}}, nullptr);
+  })));
+  CHECK(!is_one(with([](Memory& memory) {
+    View view = view_of(memory.take<double>(8), 1, 8, 8);
+    view.dtype = i64;
+    on_device().negative.launch({view, {view, {}, {}}}, nullptr);
   })));
   // A product over nothing.
   CHECK(!is_one(with([](Memory& memory) {
@@ -338,6 +379,7 @@ int main() {
   }
   test_a_small_step_is_one_kernel_with_the_bits_of_many();
   test_linear_models_of_any_loss_too();
+  test_functions_of_elements_and_dropout_too();
   test_memory_that_shares_a_unit_with_other_memory_of_the_step_is_not_lost();
   test_what_the_kernel_cannot_do_is_launched();
   test_rows_of_what_a_step_changes_are_read_where_it_changes_them();
