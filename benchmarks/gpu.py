@@ -30,7 +30,7 @@ from .report import Results, rows_of, summarise
 from .train import WORKLOADS, Problem, beyond_rounding, make_problem
 
 BASE = "fastnn cuda"
-PEERS = ("torch cuda graphs", "torch cuda compiled", "torch cuda")
+PEERS = ("fastnn cuda launched", "torch cuda graphs", "torch cuda compiled", "torch cuda")
 UNITS = {"tf32": 2.0**-10, "bf16": 2.0**-7}
 """By how much the precisions below float32 change a factor at most, relatively; contenders have their names too."""
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
@@ -72,6 +72,8 @@ def stages(site: Path) -> Iterator[Stage]:
     tests = [sys.executable, "-P", "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider"]
     for what in ("kernels", "tensors", "engine", "training", "precision"):
         yield Stage(what, [*tests, f"tests/devices/test_{what}.py"])
+    apart = ["env", "FASTNN_CUDA_RESIDENT=0", *tests]
+    yield Stage("launched", [*apart, "tests/devices/test_engine.py", "tests/devices/test_training.py"])
     verify = "import sys; from fastnn.cli import main; sys.exit(main(['verify', '--device', 'cuda']))"
     yield Stage("published runs", [sys.executable, "-P", "-c", verify])
     for tool in TOOLS:

@@ -26,6 +26,7 @@ LOOKS = {
     "fastnn": ("fastnn", "#000000", "v"),
     "fastnn eager": ("fastnn, steps from Python", "#7f7f7f", "x"),
     "fastnn cuda": ("fastnn, CUDA", "#0072b2", "X"),
+    "fastnn cuda launched": ("fastnn, CUDA, kernels one by one", "#0072b2", "+"),
     "fastnn cuda tf32": ("fastnn, CUDA, TF32", "#0072b2", "1"),
     "fastnn cuda bf16": ("fastnn, CUDA, bfloat16", "#0072b2", "2"),
     "numpy": ("NumPy", "#0072b2", "o"),

@@ -94,7 +94,13 @@ def test_each_precision_has_its_contenders(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(
         gpu, "make_cases", lambda: [lambda: kernels._product("4x3x2", "dY W"), lambda: kernels._relu(10)]
     )
-    assert gpu.contenders("") == ["fastnn cuda", "torch cuda graphs", "torch cuda compiled", "torch cuda"]
+    assert gpu.contenders("") == [
+        "fastnn cuda",
+        "fastnn cuda launched",
+        "torch cuda graphs",
+        "torch cuda compiled",
+        "torch cuda",
+    ]
     assert gpu.contenders(" tf32") == ["fastnn cuda tf32", "torch cuda graphs tf32"]
     told = [(precision, task.name) for precision, task in gpu.tasks(["W6"])]
     workload, product, relu = (name for precision, name in told if not precision)
@@ -116,10 +122,10 @@ def test_the_table_tells_times_ratios_and_what_is_missing() -> None:
     text = gpu.table(results)
     assert "build            passed (12 s)" in text
     assert "torch cuda compiled: left out, PyTorch finds no GPU" in text
-    assert "20.00 us                 2.00x                     -" in text
+    assert "20.00 us                     -                 2.00x                     -" in text
     assert "10.00 TFLOP/s" in text
     assert "(!) torch cuda/1: losses differ" in text
-    assert "7.00 us                 3.00x" in text
+    assert "7.00 us                     -                 3.00x" in text
     assert "not measured" in text
 
 

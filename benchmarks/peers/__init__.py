@@ -19,6 +19,7 @@ PEERS = {
     "fastnn": "fastnn_:Fastnn",
     "fastnn eager": "fastnn_:Eager",
     "fastnn cuda": "cuda_:Cuda",
+    "fastnn cuda launched": "cuda_:Launched",
     "fastnn cuda tf32": "cuda_:Tf32",
     "fastnn cuda bf16": "cuda_:Bf16",
     "numpy": "numpy_:Numpy",
@@ -37,6 +38,7 @@ PEERS = {
 PACKAGES = {
     "fastnn eager": "fastnn",
     "fastnn cuda": "fastnn",
+    "fastnn cuda launched": "fastnn",
     "fastnn cuda tf32": "fastnn",
     "fastnn cuda bf16": "fastnn",
     "torch.compile": "torch",

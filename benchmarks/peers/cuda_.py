@@ -1,5 +1,6 @@
 """fastnn on a GPU: a kernel, or a whole training step, as a graph that is launched again and again."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,14 @@ class Cuda(Fastnn):
 
     def training(self, problem: Problem) -> ReplayedTraining:
         return ReplayedTraining(problem, "cuda")
+
+
+class Launched(Cuda):
+    """Kernels of small models are launched one by one too."""
+
+    def __init__(self, threads: int) -> None:
+        os.environ["FASTNN_CUDA_RESIDENT"] = "0"  # of this process
+        super().__init__(threads)
 
 
 class Tf32(Cuda):

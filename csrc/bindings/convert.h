@@ -28,6 +28,20 @@ struct Name {
   const char* text;
 };
 
+// A string of any length, without zeros.
+struct FileName {
+  const char* text;
+};
+
+// What a str says, as long as it lives; null where it is none, or has zeros.
+inline const char* text_of(py::handle source) {
+  if (!source || !PyUnicode_Check(source.ptr())) return nullptr;
+  Py_ssize_t size = 0;
+  const char* text = PyUnicode_AsUTF8AndSize(source.ptr(), &size);
+  PyErr_Clear();
+  return text && static_cast<size_t>(size) == std::strlen(text) ? text : nullptr;
+}
+
 // The sides of an array: integers in any sequence.
 struct Shape {
   std::vector<int64_t> sides;
@@ -137,15 +151,18 @@ template <>
 struct type_caster<fastnn::bindings::Name> {
   PYBIND11_TYPE_CASTER(fastnn::bindings::Name, const_name("str"));
   bool load(handle source, bool) {
-    if (!source || !PyUnicode_Check(source.ptr())) return false;
-    Py_ssize_t size = 0;
-    value.text = PyUnicode_AsUTF8AndSize(source.ptr(), &size);
-    PyErr_Clear();
-    return value.text && size < 100 && static_cast<size_t>(size) == std::strlen(value.text);
+    value.text = fastnn::bindings::text_of(source);
+    return value.text && std::strlen(value.text) < 100;
   }
   static handle cast(const fastnn::bindings::Name& name, return_value_policy, handle) {
     return PyUnicode_FromString(name.text);
   }
+};
+
+template <>
+struct type_caster<fastnn::bindings::FileName> {
+  PYBIND11_TYPE_CASTER(fastnn::bindings::FileName, const_name("str"));
+  bool load(handle source, bool) { return (value.text = fastnn::bindings::text_of(source)); }
 };
 
 template <>

@@ -41,7 +41,7 @@ void bind_device(py::module_& m) {
       "What the registered device says of itself, or None.");
   m.def(
       "load_library",
-      [](Name file) {
+      [](FileName file) {
         if (!device()) raise<DeviceError>("load_library", "there is no device");
         return std::string(device()->load_library(file.text));
       },

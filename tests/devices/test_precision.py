@@ -294,3 +294,10 @@ except fn.DeviceError as error:
         "None",
         "[load_library] there is no device",
     ]
+
+
+def test_a_library_may_lie_deep(cuda: object, tmp_path: Path) -> None:
+    place = tmp_path / ("environment" * 15) / "libcublasLt.so.13"
+    place.parent.mkdir()
+    place.touch()
+    assert fn._core.load_library(str(place)) == "a file"
