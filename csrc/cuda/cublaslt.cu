@@ -103,7 +103,7 @@ class Products {
     check(
         f,
         f.multiply(library_.handle, way.descriptor.get(), &alpha, a, way.a.get(), b, way.b.get(), &beta, c, way.c.get(),
-                   c, way.c.get(), &way.found.algorithm, workspace, way.found.workspace, device().stream),
+                   c, way.c.get(), &way.found.algorithm, workspace, way.found.workspace, current_stream()),
         "multiply");
   }
 

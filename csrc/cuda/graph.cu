@@ -4,6 +4,7 @@
 // (resident.h), which is launched once for all steps.
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "cuda/lane.h"
@@ -13,10 +14,14 @@
 
 namespace fastnn::cuda {
 
-Recording& recording() {
-  static Recording notes;
-  return notes;
-}
+namespace {
+thread_local Recording notes;
+thread_local cudaStream_t capturing = nullptr;
+}  // namespace
+
+Recording& recording() { return notes; }
+
+cudaStream_t current_stream() { return capturing ? capturing : device().stream; }
 
 namespace {
 
@@ -36,21 +41,29 @@ bool may_be_resident() {
 }
 
 void begin_graph() {
-  check(cudaStreamBeginCapture(device().stream, cudaStreamCaptureModeRelaxed), "begin a graph");
-  recording() = {};
-  recording().is_open = true;
+  device();
+  cudaStream_t stream;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "make a stream");
+  cudaError_t error = cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed);
+  if (error != cudaSuccess) cudaStreamDestroy(stream);
+  check(error, "begin a graph");
+  capturing = stream;
+  notes = {};
+  notes.is_open = true;
 }
 
 void* end_graph() {
-  const Recording notes = std::exchange(recording(), {});
+  const Recording of_graph = std::exchange(notes, {});
+  const cudaStream_t stream = std::exchange(capturing, nullptr);
   cudaGraph_t captured;
-  check(cudaStreamEndCapture(device().stream, &captured), "end a graph");
+  cudaError_t error = cudaStreamEndCapture(stream, &captured);
+  cudaStreamDestroy(stream);
+  check(error, "end a graph");
+  const std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, cudaError_t (*)(cudaGraph_t)> owner(captured,
+                                                                                                cudaGraphDestroy);
   auto graph = std::make_unique<Graph>();
-  cudaError_t error = cudaSuccess;
-  if (may_be_resident()) graph->resident = resident_steps(notes);
-  if (!graph->resident) error = cudaGraphInstantiate(&graph->kernels, captured, 0);
-  cudaGraphDestroy(captured);
-  check(error, "prepare a graph");
+  if (may_be_resident()) graph->resident = resident_steps(of_graph);
+  if (!graph->resident) check(cudaGraphInstantiate(&graph->kernels, captured, 0), "prepare a graph");
   return graph.release();
 }
 

@@ -42,7 +42,7 @@ void launch(void (*kernel)(Parameters...), const Geometry& geometry, const Argum
   config.gridDim = geometry.blocks;
   config.blockDim = geometry.threads;
   config.dynamicSmemBytes = static_cast<size_t>(geometry.shared);
-  config.stream = device().stream;
+  config.stream = current_stream();
   note_launch();
   check(cudaLaunchKernelEx(&config, kernel, arguments...), "launch a kernel");
 }

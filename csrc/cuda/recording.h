@@ -44,7 +44,7 @@ struct Increment {
 using Note = std::variant<Product, NarrowProduct, Mapping, Dropping, Gather, RowLosses, SquaredError, Sums, Sgd, Adam,
                           Slice, Increment>;
 
-// Of the graph that is being captured, in the order in which it runs.
+// Of the graph that this thread captures, in the order in which it runs.
 struct Recording {
   bool is_open = false, is_complete = true;
   int notings = 0;  // alive

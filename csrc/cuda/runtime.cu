@@ -149,7 +149,7 @@ void prefetch(const void* from, int64_t bytes) {
 // What the CPU alone can see is read or written on return.
 void copy(void* to, const void* from, int64_t bytes) {
   note_launch();
-  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, device().stream), "copy memory");
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, current_stream()), "copy memory");
   if (!memory().owns(to) || !memory().owns(from)) check(cudaStreamSynchronize(device().stream), "copy memory");
 }
 

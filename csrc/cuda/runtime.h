@@ -35,6 +35,9 @@ struct Device {
 };
 const Device& device();
 
+// Where this thread enqueues: to the device, or into the graph that it captures. Others go on meanwhile.
+cudaStream_t current_stream();
+
 // Everything in a DeviceBackend but its kernels; graphs are in graph.cu.
 void fill_runtime(DeviceBackend& backend);
 void fill_graphs(DeviceBackend& backend);

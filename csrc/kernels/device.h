@@ -39,7 +39,7 @@ struct DeviceBackend {
   void (*order)(void* first, void* then);
   void (*settle)();  // waits for all streams of the device
 
-  // Between begin and end, launches are kept instead of run: a graph, launched as often as one likes.
+  // Between begin and end, launches of this thread are kept instead of run: a graph, launched as often as one likes.
   void (*begin_graph)();
   void* (*end_graph)();
   void (*launch_graph)(void* graph, int64_t times);

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,21 @@ def test_no_memory_ends_training_and_the_next_run_is_as_ever(cuda: Any) -> None:
     assert failed.error is not None
     assert failed.error.startswith("MemoryError")
     assert fit(SETUPS["code of one's own"], device="cuda") == expected
+
+
+def test_threads_train_at_the_same_time() -> None:
+    if os.environ.get("FASTNN_GUARDED"):
+        pytest.skip("another thread's work makes the device busy")
+
+    def weights(seed: int) -> str:
+        model = mlp()
+        fn.Trainer(6, device="cuda", seed=seed).fit(model, classes())
+        return verify.weights(model)
+
+    expected = [weights(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            assert list(pool.map(weights, range(4))) == expected
 
 
 # ---- in processes of their own ----------------------------------------------------------------------------------

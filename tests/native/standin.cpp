@@ -4,10 +4,12 @@
 // only while nothing is enqueued, as on devices that share no pages with a busy CPU.
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <string>
@@ -27,9 +29,10 @@ bool guarded = false;
 
 using Work = std::function<void()>;
 using Graph = std::vector<Work>;
+std::recursive_mutex mutex;
 std::vector<Work> queue;
-Graph* capturing = nullptr;
-int64_t launches = 0, waits = 0, settled = 0;
+thread_local Graph* capturing = nullptr;
+std::atomic<int64_t> launches{0}, waits{0}, settled{0};
 std::vector<int64_t> ordered;  // pairs of streams
 constexpr int64_t stream = 7;  // its own
 
@@ -49,12 +52,14 @@ void protect(int access) {
 
 void enqueue(Work work) {
   if (capturing) return capturing->push_back(std::move(work));
+  std::lock_guard lock(mutex);
   if (queue.empty()) protect(PROT_NONE);
   queue.push_back(std::move(work));
 }
 
 void synchronize() {
   ++waits;
+  std::lock_guard lock(mutex);
   protect(PROT_READ | PROT_WRITE);
   std::vector<Work> all = std::move(queue);
   queue.clear();
@@ -62,6 +67,7 @@ void synchronize() {
 }
 
 std::byte* allocate(int64_t bytes) {
+  std::lock_guard lock(mutex);
   size_t size = (static_cast<size_t>(bytes) / 256 + 1) * 256;
   if (in_use + static_cast<int64_t>(size) > limit) throw std::bad_alloc();
   in_use += static_cast<int64_t>(size);
@@ -78,6 +84,7 @@ std::byte* allocate(int64_t bytes) {
 }
 
 void release(std::byte* block) {
+  std::lock_guard lock(mutex);
   auto known = blocks.find(block);
   in_use -= static_cast<int64_t>(known->second);
   returned.emplace(known->second, block);

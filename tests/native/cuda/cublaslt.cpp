@@ -167,7 +167,7 @@ EXPORT Status cublasLtMatmul(void*, void* descriptor, const void* alpha, const v
 
   const Descriptor how = *choice.descriptor;
   const Layout la = choice.a, lb = choice.b, lc = choice.c;
-  static_cast<cudaStream_t>(stream)->enqueue([=] {
+  static_cast<cudaStream_t>(stream)->enqueue(static_cast<cudaStream_t>(stream), [=] {
     std::memset(workspace, 0xFF, workspace_bytes);
     const int bits = how.compute == compute_tf32 ? 10 : 7;
     auto element = [bits](const void* from, const Layout& layout, int transposition, int64_t row, int64_t column) {

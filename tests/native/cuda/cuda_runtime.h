@@ -124,7 +124,8 @@ using cudaGraphExec_t = struct CUgraphExec_st*;
 
 // A library on the emulated device enqueues its work by this.
 struct CUstream_st {
-  void (*enqueue)(std::function<void()> work);
+  void (*enqueue)(CUstream_st* stream, std::function<void()> work);
+  cudaGraph_t captured = nullptr;  // where what is enqueued is kept
 };
 
 const char* cudaGetErrorString(cudaError_t error);
@@ -141,6 +142,7 @@ cudaError_t cudaFree(void* memory);
 cudaError_t cudaMemPrefetchAsync(const void* memory, size_t bytes, cudaMemLocation to, unsigned flags, cudaStream_t);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, int kind, cudaStream_t stream);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaDeviceSynchronize();

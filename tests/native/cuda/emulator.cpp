@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "cuda_runtime.h"
@@ -205,7 +206,6 @@ struct Launch {
 
 std::recursive_mutex mutex;
 std::vector<Launch> enqueued;
-std::vector<Launch>* captured = nullptr;
 std::map<const void*, size_t> allowed_shared;  // of kernels that ask for more than 48 KiB
 
 // Bounds of every architecture.
@@ -216,7 +216,6 @@ bool fits(const dim3& grid, const dim3& block) {
 
 }  // namespace
 
-CUstream_st the_stream{[](std::function<void()> work) { emulator::enqueue({}, std::move(work)); }};
 struct CUgraph_st {
   std::vector<Launch> launches;
 };
@@ -224,11 +223,23 @@ struct CUgraphExec_st {
   std::vector<Launch> launches;
 };
 
+namespace {
+
+void enqueue_on(CUstream_st* stream, std::function<void()> work) {
+  cudaLaunchConfig_t config{};
+  config.stream = stream;
+  emulator::enqueue(config, std::move(work));
+}
+
+}  // namespace
+
+CUstream_st the_stream{enqueue_on};
+
 cudaError_t emulator::enqueue(const cudaLaunchConfig_t& config, std::function<void()> thread, const void* kernel) {
   std::lock_guard lock(mutex);
   const size_t allowed = allowed_shared.count(kernel) ? allowed_shared[kernel] : 48 << 10;
   if (!fits(config.gridDim, config.blockDim) || config.dynamicSmemBytes > allowed) return cudaErrorInvalidValue;
-  (captured ? *captured : enqueued).push_back({config, std::move(thread)});
+  (config.stream->captured ? config.stream->captured->launches : enqueued).push_back({config, std::move(thread)});
   return cudaSuccess;
 }
 
@@ -273,15 +284,20 @@ cudaError_t cudaFree(void* memory) {
 cudaError_t cudaMemPrefetchAsync(const void*, size_t, cudaMemLocation, unsigned, cudaStream_t) { return cudaSuccess; }
 
 // By one thread, in the stream's order.
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, int, cudaStream_t) {
-  cudaLaunchConfig_t config{};
-  return emulator::enqueue(config, [=] { std::memmove(to, from, bytes); });
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, int, cudaStream_t stream) {
+  return enqueue_on(stream, [=] { std::memmove(to, from, bytes); }), cudaSuccess;
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = &the_stream, cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
+// The first runs; the others capture.
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  static bool is_first = true;
+  *stream = std::exchange(is_first, false) ? &the_stream : new CUstream_st{enqueue_on};
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) { return delete stream, cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   std::lock_guard lock(mutex);
-  if (captured) return cudaErrorInvalidValue;
+  if (stream && stream->captured) return cudaErrorInvalidValue;
   for (const Launch& launch : enqueued) emulator::run_grid(launch.config, launch.thread);
   enqueued.clear();
   return cudaSuccess;
@@ -300,19 +316,13 @@ cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t stream) {
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
-  std::lock_guard lock(mutex);
-  if (captured) return cudaErrorInvalidValue;
-  captured = new std::vector<Launch>;
-  return cudaSuccess;
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (stream == &the_stream || stream->captured) return cudaErrorInvalidValue;
+  return stream->captured = new CUgraph_st, cudaSuccess;
 }
-cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
-  std::lock_guard lock(mutex);
-  if (!captured) return cudaErrorInvalidValue;
-  *graph = new CUgraph_st{std::move(*captured)};
-  delete captured;
-  captured = nullptr;
-  return cudaSuccess;
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (!stream->captured) return cudaErrorInvalidValue;
+  return *graph = std::exchange(stream->captured, nullptr), cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
   return *exec = new CUgraphExec_st{graph->launches}, cudaSuccess;

@@ -2,6 +2,7 @@
 // graphs and slices, emulated.
 #include <array>
 #include <cstring>
+#include <thread>
 
 #include "checks.h"
 #include "cuda/backend.h"
@@ -178,6 +179,29 @@ void test_a_graph_steps_through_slices() {
     backend().release(static_cast<std::byte*>(block));
 }
 
+void test_what_other_threads_enqueue_is_no_part_of_a_graph() {
+  int64_t* there = reinterpret_cast<int64_t*>(backend().allocate(16));
+  there[0] = there[1] = 0;
+  backend().begin_graph();
+  backend().increment(there);
+  std::thread([&] {
+    backend().begin_graph();
+    backend().increment(there + 1);
+    void* graph = backend().end_graph();
+    backend().increment(there + 1);
+    backend().launch_graph(graph, 2);
+    backend().synchronize();
+    backend().release_graph(graph);
+  }).join();
+  CHECK(there[0] == 0 && there[1] == 3);
+  void* graph = backend().end_graph();
+  backend().launch_graph(graph, 4);
+  backend().synchronize();
+  CHECK(there[0] == 4 && there[1] == 3);
+  backend().release_graph(graph);
+  backend().release(reinterpret_cast<std::byte*>(there));
+}
+
 // ---- the table ----------------------------------------------------------------------------------------------------
 
 void test_every_kernel_of_the_contract_is_there() {
@@ -206,6 +230,7 @@ int main() {
   test_slices_have_any_number_of_bytes();
   test_another_stream_comes_after_what_is_enqueued();
   test_a_graph_steps_through_slices();
+  test_what_other_threads_enqueue_is_no_part_of_a_graph();
   test_every_kernel_of_the_contract_is_there();
   return report();
 }
