@@ -206,7 +206,7 @@ void DeviceProgram::run(const std::vector<std::unique_ptr<Node>>& nodes, const s
   Buffer memory(most);
   const size_t slots = steps.slots.size(), width = outputs.size();
   FloatEnvironment environment;
-  const bool at_once = stages_.size() == 1 && stages_.front().graph;  // nothing of a step is the CPU's
+  const bool at_once = stages_.size() == 1;  // the last one is a graph: nothing of a step is the CPU's
   try {
     if (at_once) device_.launch_graph(stages_.front().graph, count);
     for (int64_t step = 0; step < count; ++step) {
