@@ -1,7 +1,7 @@
 // Graphs, and what differs from step to step.
 //
 // While a graph is captured, what it does is noted (recording.h). For a small model it then becomes one kernel
-// (resident.h), which is launched once for all steps.
+// (resident.h), which is launched once for many steps.
 #include <cstdlib>
 #include <cstring>
 #include <type_traits>
@@ -19,6 +19,11 @@ thread_local Recording notes;
 thread_local cudaStream_t capturing = nullptr;
 }  // namespace
 
+std::shared_mutex& captures() {
+  static std::shared_mutex mutex;
+  return mutex;
+}
+
 Recording& recording() { return notes; }
 
 cudaStream_t current_stream() { return capturing ? capturing : device().stream; }
@@ -27,7 +32,7 @@ namespace {
 
 struct Graph {
   cudaGraphExec_t kernels = nullptr;
-  std::unique_ptr<ResidentSteps> resident;  // in place of them
+  std::unique_ptr<ResidentSteps> resident;  // in place of them, for many steps
 
   ~Graph() {
     if (kernels) cudaGraphExecDestroy(kernels);
@@ -40,12 +45,25 @@ bool may_be_resident() {
   return !text || std::strcmp(text, "0") != 0;
 }
 
+// Fewer steps at once are launched: memory is moved in and out each time, which takes as long as a few steps.
+constexpr int64_t least_resident = 8;
+
+// Without the memory for it, the graph does as well.
+std::unique_ptr<ResidentSteps> resident_or_none(const Recording& of_graph) {
+  try {
+    return resident_steps(of_graph);
+  } catch (const std::exception&) {
+    return nullptr;
+  }
+}
+
 void begin_graph() {
   device();
   cudaStream_t stream;
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "make a stream");
+  captures().lock_shared();
   cudaError_t error = cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed);
-  if (error != cudaSuccess) cudaStreamDestroy(stream);
+  if (error != cudaSuccess) captures().unlock_shared(), cudaStreamDestroy(stream);
   check(error, "begin a graph");
   capturing = stream;
   notes = {};
@@ -57,19 +75,20 @@ void* end_graph() {
   const cudaStream_t stream = std::exchange(capturing, nullptr);
   cudaGraph_t captured;
   cudaError_t error = cudaStreamEndCapture(stream, &captured);
+  captures().unlock_shared();
   cudaStreamDestroy(stream);
   check(error, "end a graph");
   const std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, cudaError_t (*)(cudaGraph_t)> owner(captured,
                                                                                                 cudaGraphDestroy);
   auto graph = std::make_unique<Graph>();
-  if (may_be_resident()) graph->resident = resident_steps(of_graph);
-  if (!graph->resident) check(cudaGraphInstantiate(&graph->kernels, captured, 0), "prepare a graph");
+  check(cudaGraphInstantiate(&graph->kernels, captured, 0), "prepare a graph");
+  if (may_be_resident()) graph->resident = resident_or_none(of_graph);
   return graph.release();
 }
 
 void launch_graph(void* made, int64_t times) {
   const Graph& graph = *static_cast<Graph*>(made);
-  if (graph.resident) return graph.resident->launch(times);
+  if (graph.resident && times >= least_resident) return graph.resident->launch(times);
   for (int64_t i = 0; i < times; ++i) check(cudaGraphLaunch(graph.kernels, device().stream), "launch a graph");
 }
 

@@ -18,7 +18,7 @@ class Layout {
  public:
   static constexpr int64_t unit = 16;  // of copies; what shares a unit shares a region
 
-  // The memory is kept on chip. What overlaps or is adjacent stays so.
+  // The memory, at least a byte, is kept on chip. What overlaps or is adjacent stays so.
   void keep(const void* memory, int64_t bytes) {
     const int64_t first = address(memory) / unit * unit, last = (address(memory) + bytes + unit - 1) / unit * unit;
     regions_.push_back({reinterpret_cast<std::byte*>(first), last - first, 0});

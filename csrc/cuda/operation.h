@@ -208,19 +208,19 @@ constexpr void each_pointer(Increment& i, Visit visit) {
 template <class T>
 constexpr DType dtype_of = sizeof(T) == 4 ? DType::float32 : DType::float64;
 
-// The operation that a note is of; none where the kernel cannot do it.
+// The operation that a note is of; none where the kernel cannot do it, or there is nothing to do.
 template <class T>
 struct AsOperation {
   using Result = std::optional<Operation<T>>;
 
   Result operator()(const Product& p) const {
-    if (p.dtype != dtype_of<T> || p.k == 0 || p.c_row < 0 || p.y_row < 0 || !are_forward(p)) return {};
+    if (p.dtype != dtype_of<T> || p.k == 0 || !are_forward(p)) return {};
     return Operation<T>{Kind::product,
                         {.product = {operand<T>(p.a, p.m, p.a_row, p.a_column),
                                      operand<T>(p.b, p.n, p.b_column, p.b_row), p, choose_resident_tile(p.m, p.n)}}};
   }
   Result operator()(const NarrowProduct& n) const {
-    if (n.product.dtype != dtype_of<T> || !are_forward(n.product)) return {};
+    if (n.product.dtype != dtype_of<T> || !are_forward(n.product)) return {};  // k is never 0
     return Operation<T>{Kind::narrow, {.narrow = n}};
   }
   Result operator()(const Mapping& m) const {
@@ -237,15 +237,15 @@ struct AsOperation {
     return Operation<T>{Kind::mapping, {.mapping = call}};
   }
   Result operator()(const Dropping& d) const {
-    if (d.random.dtype != dtype_of<T>) return {};
+    if (d.random.dtype != dtype_of<T> || d.random.count == 0) return {};
     return Operation<T>{Kind::dropout, {.dropout = {d.random, Dropout<T>(d.random)}}};
   }
   Result operator()(const Gather& g) const {
-    if (!is_copied(g) && g.out_dtype != dtype_of<T>) return {};
+    if ((!is_copied(g) && g.out_dtype != dtype_of<T>) || g.stride < 0) return {};
     return Operation<T>{Kind::gather, {.gather = g}};
   }
   Result operator()(const RowLosses& r) const {
-    if (r.loss.dtype != dtype_of<T> || !is_small(r.loss)) return {};
+    if (r.loss.dtype != dtype_of<T> || r.loss.rows == 0 || !is_small(r.loss)) return {};
     return Operation<T>{Kind::cross_entropy, {.cross_entropy = call_of<T>(r.loss, r.workspace)}};
   }
   Result operator()(const SquaredError& s) const {
@@ -254,18 +254,19 @@ struct AsOperation {
   }
   Result operator()(const Sums& s) const {
     const Reduce& r = s.reduce;
-    if (r.x_dtype != dtype_of<T> || r.extent == 0 || (r.inner > 1 && r.extent > chunk_rows)) return {};
+    if (r.x_dtype != dtype_of<T> || r.outer * r.extent * r.inner == 0) return {};
+    if (r.inner > 1 && r.extent > chunk_rows) return {};
     const T divisor = s.is_mean ? static_cast<T>(r.extent) : T{0};
     return Operation<T>{
         Kind::fold,
         {.fold = {static_cast<const T*>(r.x), static_cast<T*>(r.out), r.outer, r.extent, r.inner, divisor}}};
   }
   Result operator()(const Sgd& s) const {
-    if (s.dtype != dtype_of<T>) return {};
+    if (s.dtype != dtype_of<T> || s.count == 0) return {};
     return Operation<T>{Kind::sgd, {.sgd = s}};
   }
   Result operator()(const Adam& a) const {
-    if (a.dtype != dtype_of<T>) return {};
+    if (a.dtype != dtype_of<T> || a.count == 0) return {};
     return Operation<T>{Kind::adam, {.adam = a}};
   }
   Result operator()(const Slice& s) const { return Operation<T>{Kind::slice, {.slice = s}}; }
@@ -278,7 +279,7 @@ struct AsOperation {
     return true;
   }
   static bool are_forward(const Product& p) {
-    return p.a_row >= 0 && p.a_column >= 0 && p.b_row >= 0 && p.b_column >= 0;
+    return p.a_row >= 0 && p.a_column >= 0 && p.b_row >= 0 && p.b_column >= 0 && p.c_row >= 0 && p.y_row >= 0;
   }
 };
 
@@ -292,7 +293,7 @@ template <class T>
 Elsewhere elsewhere(const Operation<T>& operation) {
   if (operation.kind == Kind::gather) {
     const Gather& g = operation.gather;
-    return {g.data, g.rows * g.stride * item_size(g.data_dtype)};
+    return {g.data, elements_of(g.rows, g.stride, g.width, 1) * item_size(g.data_dtype)};
   }
   if (operation.kind == Kind::slice) {
     const Slice& s = operation.slice;

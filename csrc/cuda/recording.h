@@ -48,6 +48,7 @@ using Note = std::variant<Product, NarrowProduct, Mapping, Dropping, Gather, Row
 struct Recording {
   bool is_open = false, is_complete = true;
   int notings = 0;  // alive
+  int64_t launches = 0;
   std::vector<Note> notes;
 };
 Recording& recording();
@@ -66,6 +67,7 @@ class Noting {
 
 // Something is enqueued.
 inline void note_launch() {
+  ++recording().launches;
   if (recording().notings == 0) recording().is_complete = false;
 }
 

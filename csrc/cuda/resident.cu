@@ -177,24 +177,29 @@ struct Steps {
   int64_t scratch;  // its place
 };
 
-// move(here, there) for each unit of all regions.
-template <class T, class Move>
-FASTNN_INLINE void each_unit(const Steps<T>& all, Move move) {
-  for (int r = 0; r < all.region_count; ++r) {
-    const Region region = all.regions[r];
-    each_index(region.bytes / Layout::unit, [&](int64_t i) {
-      move(reinterpret_cast<uint4*>(on_chip() + region.place)[i], reinterpret_cast<uint4*>(region.memory)[i]);
-    });
+// Several units at a time are on their way.
+FASTNN_INLINE void move_units(uint4* to, const uint4* from, int64_t units) {
+  constexpr int at_once = 4;
+  for (int64_t first = threadIdx.x; first < units; first += at_once * resident_threads) {
+    uint4 held[at_once];
+#pragma unroll
+    for (int i = 0; i < at_once; ++i)
+      if (first + i * resident_threads < units) held[i] = from[first + i * resident_threads];
+#pragma unroll
+    for (int i = 0; i < at_once; ++i)
+      if (first + i * resident_threads < units) to[first + i * resident_threads] = held[i];
   }
 }
 
 template <class T>
 FASTNN_FUNCTION void move_in(const Steps<T>& all) {
-  each_unit(all, [](uint4& here, const uint4& there) { here = there; });
+  for (int i = 0; i < all.region_count; ++i) {
+    const Region r = all.regions[i];
+    move_units(reinterpret_cast<uint4*>(on_chip() + r.place), reinterpret_cast<const uint4*>(r.memory), r.bytes / 16);
+  }
   auto* operations = reinterpret_cast<Operation<T>*>(on_chip());
-  each_index(all.operation_count * int64_t{sizeof(Operation<T>) / sizeof(uint4)}, [&](int64_t i) {
-    reinterpret_cast<uint4*>(operations)[i] = reinterpret_cast<const uint4*>(all.operations)[i];
-  });
+  move_units(reinterpret_cast<uint4*>(operations), reinterpret_cast<const uint4*>(all.operations),
+             all.operation_count * int64_t{sizeof(Operation<T>) / 16});
   __syncthreads();
   each_index(all.operation_count, [&](int64_t i) {
     with_call(operations[i], [](auto& call) {
@@ -207,7 +212,10 @@ FASTNN_FUNCTION void move_in(const Steps<T>& all) {
 
 template <class T>
 FASTNN_FUNCTION void move_out(const Steps<T>& all) {
-  each_unit(all, [](const uint4& here, uint4& there) { there = here; });
+  for (int i = 0; i < all.region_count; ++i) {
+    const Region r = all.regions[i];
+    move_units(reinterpret_cast<uint4*>(r.memory), reinterpret_cast<const uint4*>(on_chip() + r.place), r.bytes / 16);
+  }
 }
 
 template <class T>
@@ -227,17 +235,41 @@ run_steps(const __grid_constant__ Steps<T> all, int64_t steps) {
 
 // ---- on the host ----------------------------------------------------------------------------------------------------
 
-// One multiprocessor makes some 64 multiply-adds in a cycle, so many in the microsecond that a kernel of a graph takes
-// to begin. An estimate: neither has been measured.
-constexpr int64_t multiply_adds_of_a_launch = 1 << 17;
+// What a step costs, in multiply-adds, of which a multiprocessor makes some 64 in a cycle; a function of an element
+// takes it as long as many. Estimates: none of them has been measured.
+constexpr int64_t of_an_element = 32, of_an_exponential = 128;
+// A kernel of a graph takes about a microsecond to begin.
+constexpr int64_t of_a_launch = 1 << 17;
 
-bool is_worth_staying(const std::vector<Note>& notes) {
-  int64_t multiply_adds = 0;
-  for (const Note& note : notes) {
-    if (const auto* p = std::get_if<Product>(&note)) multiply_adds += p->m * p->n * p->k;
-    if (const auto* n = std::get_if<NarrowProduct>(&note)) multiply_adds += n->product.m * n->product.n * n->product.k;
+struct Cost {
+  int64_t operator()(const Product& p) const { return p.m * p.n * p.k; }
+  int64_t operator()(const NarrowProduct& n) const { return (*this)(n.product); }
+  int64_t operator()(const Mapping& m) const {
+    const bool is_simple = m.function < AllFunctions::number_of<Exp>();
+    return count_of(m.elements.out) * (is_simple ? of_an_element : of_an_exponential);
   }
-  return multiply_adds <= multiply_adds_of_a_launch * static_cast<int64_t>(notes.size());
+  int64_t operator()(const Dropping& d) const { return d.random.count * of_an_exponential; }
+  int64_t operator()(const Gather& g) const { return g.count * g.width * of_an_element; }
+  int64_t operator()(const RowLosses& r) const { return r.loss.rows * r.loss.classes * of_an_exponential; }
+  int64_t operator()(const SquaredError& s) const { return s.count * of_an_element; }
+  int64_t operator()(const Sums& s) const { return s.reduce.outer * s.reduce.extent * s.reduce.inner * of_an_element; }
+  int64_t operator()(const Sgd& s) const { return s.count * of_an_element; }
+  int64_t operator()(const Adam& a) const { return a.count * of_an_exponential; }
+  int64_t operator()(const Slice&) const { return 0; }
+  int64_t operator()(const Increment&) const { return 0; }
+};
+
+// How much longer than one of float arithmetic of T takes; on many devices that is long for double.
+template <class T>
+int64_t cost_of_type() {
+  return sizeof(T) == 4 ? 1 : device().double_cost;
+}
+
+template <class T>
+bool is_worth_staying(const Recording& recording) {
+  int64_t cost = 0;
+  for (const Note& note : recording.notes) cost += std::visit(Cost{}, note);
+  return cost * cost_of_type<T>() <= of_a_launch * recording.launches;
 }
 
 template <class T>
@@ -280,10 +312,10 @@ int64_t available() {
 }
 
 template <class T>
-std::unique_ptr<ResidentSteps> make(const std::vector<Note>& notes) {
+std::unique_ptr<ResidentSteps> make(const Recording& recording) {
   std::vector<Operation<T>> operations;
   Layout layout;
-  for (const Note& note : notes) {
+  for (const Note& note : recording.notes) {
     std::optional<Operation<T>> operation = std::visit(AsOperation<T>{}, note);
     if (!operation) return nullptr;
     with_call(*operation, [&](auto& call) {
@@ -295,7 +327,7 @@ std::unique_ptr<ResidentSteps> make(const std::vector<Note>& notes) {
   }
   const auto scratch = static_cast<int64_t>(operations.size() * sizeof(Operation<T>));
   const int64_t end = layout.settle(scratch + scratch_bytes<T>);
-  if (end > available<T>()) return nullptr;
+  if (end > available<T>() || !is_worth_staying<T>(recording)) return nullptr;
   for (Operation<T>& operation : operations) {
     // What a step changes on chip is not seen elsewhere.
     if (const auto [memory, bytes] = elsewhere(operation); layout.keeps_any(memory, bytes)) return nullptr;
@@ -311,9 +343,9 @@ std::unique_ptr<ResidentSteps> make(const std::vector<Note>& notes) {
 }  // namespace
 
 std::unique_ptr<ResidentSteps> resident_steps(const Recording& recording) {
-  if (!recording.is_complete || !is_worth_staying(recording.notes)) return nullptr;
-  std::unique_ptr<ResidentSteps> steps = make<float>(recording.notes);
-  return steps ? std::move(steps) : make<double>(recording.notes);
+  if (!recording.is_complete) return nullptr;
+  std::unique_ptr<ResidentSteps> steps = make<float>(recording);
+  return steps ? std::move(steps) : make<double>(recording);
 }
 
 }  // namespace fastnn::cuda

@@ -45,6 +45,8 @@ Device find_device() {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, found.number), "ask for the device's properties");
   found.multiprocessors = properties.multiProcessorCount;
+  check(cudaDeviceGetAttribute(&found.double_cost, cudaDevAttrSingleToDoublePrecisionPerfRatio, found.number),
+        "ask for its arithmetic");
   found.shared_memory = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
   std::string architecture = "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
   found.description = std::string(properties.name) + " (" + architecture + ", " +
@@ -164,7 +166,10 @@ void order(void* first, void* then) {
   check(error, "order two streams");
 }
 
-void settle() { check(cudaDeviceSynchronize(), "finish what was enqueued on all streams"); }
+void settle() {
+  const std::lock_guard lock(captures());
+  check(cudaDeviceSynchronize(), "finish what was enqueued on all streams");
+}
 
 }  // namespace
 

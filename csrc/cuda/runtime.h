@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <shared_mutex>
 #include <string>
 
 #include "array/error.h"
@@ -30,6 +31,7 @@ void check(cudaError_t error, const char* what);
 struct Device {
   int number, multiprocessors;
   int64_t shared_memory;  // bytes that a block of threads can have
+  int double_cost;        // how many times as long as one of float arithmetic of double takes
   cudaStream_t stream;
   std::string description;
 };
@@ -37,6 +39,9 @@ const Device& device();
 
 // Where this thread enqueues: to the device, or into the graph that it captures. Others go on meanwhile.
 cudaStream_t current_stream();
+
+// Held, shared, by threads that capture a graph: to wait for the whole device meanwhile would invalidate it.
+std::shared_mutex& captures();
 
 // Everything in a DeviceBackend but its kernels; graphs are in graph.cu.
 void fill_runtime(DeviceBackend& backend);

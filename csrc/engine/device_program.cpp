@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
+#include "array/error.h"
 #include "engine/program.h"
 #include "engine/updates.h"
 
@@ -54,9 +56,11 @@ bool DeviceProgram::is_ahead(const std::vector<std::unique_ptr<Node>>& nodes, si
       }))
     return false;
   const auto* from = reinterpret_cast<const int64_t*>(reading.from);
-  if (steps.rows_to && reading.size == 8 && steps.rows_to <= from &&
-      from + reading.count <= steps.rows_to + steps.rows_each) {
-    ahead_.push_back({node, from - steps.rows_to, nullptr});
+  const auto first =
+      static_cast<uint64_t>(reinterpret_cast<intptr_t>(from) - reinterpret_cast<intptr_t>(steps.rows_to)) / 8;
+  const auto each = static_cast<uint64_t>(steps.rows_each), count = static_cast<uint64_t>(reading.count);
+  if (steps.rows_to && reading.size == 8 && first < each && count <= each - first) {
+    ahead_.push_back({node, static_cast<int64_t>(first), nullptr});
     return true;
   }
   // What is gathered by rows goes into a batch, which no other kernel changes.
@@ -78,6 +82,7 @@ bool DeviceProgram::is_ahead(const std::vector<std::unique_ptr<Node>>& nodes, si
 
 void DeviceProgram::build(const std::vector<std::unique_ptr<Node>>& nodes, const std::vector<View>& outputs,
                           const Steps& steps) {
+  const int64_t capacity = std::max(steps.count, 2 * capacity_);  // calls tend to grow
   release_graphs();
   ahead_.clear();
   results_.clear();
@@ -85,9 +90,9 @@ void DeviceProgram::build(const std::vector<std::unique_ptr<Node>>& nodes, const
   for (const auto& node : nodes)
     if (dynamic_cast<const LaunchNode*>(node.get())) workspace = std::max(workspace, node->work().workspace);
   workspace_ = allocate(workspace);
-  for (Part& part : parts_) part.table = allocate(steps.count * part.used);
+  for (Part& part : parts_) part.table = allocate(capacity * part.used);
   for (const View& output : outputs)
-    results_.push_back(device_.owns(output.data) ? allocate(steps.count * item_size(output.dtype)) : Buffer());
+    results_.push_back(device_.owns(output.data) ? allocate(capacity * item_size(output.dtype)) : Buffer());
 
   bool open = false;
   auto enqueue = [&](auto function) {
@@ -96,8 +101,7 @@ void DeviceProgram::build(const std::vector<std::unique_ptr<Node>>& nodes, const
     function();
   };
   auto close = [&] {
-    if (open) stages_.push_back({device_.end_graph(), nullptr});
-    open = false;
+    if (std::exchange(open, false)) stages_.push_back({device_.end_graph(), nullptr});
   };
   auto* index = reinterpret_cast<int64_t*>(index_.data());
   std::vector<bool> is_launched(nodes.size());
@@ -131,11 +135,14 @@ void DeviceProgram::build(const std::vector<std::unique_ptr<Node>>& nodes, const
     enqueue([&] { device_.increment(index); });
     close();
   } catch (...) {
-    close();
+    try {
+      close();
+    } catch (const std::exception&) {  // what went wrong first is told
+    }
     release_graphs();
     throw;
   }
-  capacity_ = steps.count, nodes_ = nodes.size(), rows_to_ = steps.rows_to;
+  capacity_ = capacity, nodes_ = nodes.size(), rows_to_ = steps.rows_to;
 }
 
 int64_t DeviceProgram::fill_tables(const Steps& steps, std::exception_ptr& error) const {
@@ -189,7 +196,13 @@ int64_t DeviceProgram::fill_tables(const Steps& steps, std::exception_ptr& error
 void DeviceProgram::run(const std::vector<std::unique_ptr<Node>>& nodes, const std::vector<View>& outputs,
                         const Steps& steps, int threads) {
   if (steps.count == 0) return;
-  if (steps.count > capacity_ || nodes.size() != nodes_ || steps.rows_to != rows_to_) build(nodes, outputs, steps);
+  if (steps.count > capacity_ || nodes.size() != nodes_ || steps.rows_to != rows_to_) {
+    try {
+      build(nodes, outputs, steps);
+    } catch (const DeviceError&) {  // whoever waits for the whole device meanwhile ends the making of a graph
+      build(nodes, outputs, steps);
+    }
+  }
   device_.synchronize();  // labels are read from its memory
   std::exception_ptr error;
   const int64_t count = fill_tables(steps, error);
@@ -208,7 +221,7 @@ void DeviceProgram::run(const std::vector<std::unique_ptr<Node>>& nodes, const s
   FloatEnvironment environment;
   const bool at_once = stages_.size() == 1;  // the last one is a graph: nothing of a step is the CPU's
   try {
-    if (at_once) device_.launch_graph(stages_.front().graph, count);
+    if (at_once && count > 0) device_.launch_graph(stages_.front().graph, count);
     for (int64_t step = 0; step < count; ++step) {
       if (steps.rows_to)
         std::memcpy(steps.rows_to, steps.rows + step * steps.rows_each, static_cast<size_t>(steps.rows_each) * 8);

@@ -1,5 +1,6 @@
 """Programs put together by hand: whatever comes before the labels, where outputs lie, and what changes between runs."""
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -127,6 +128,28 @@ def test_a_program_may_grow_and_read_rows_elsewhere() -> None:
     program.record(lambda: _core.add(total, total, out=twice))
     assert program.run(1).tolist() == [[10.0, 20.0]]
     assert program.run(2, np.array([0, 1, 2, 3]), memory[:2]).tolist() == [[1.0, 2.0], [5.0, 10.0]]
+
+
+def test_rows_that_are_only_begun_with_what_a_run_is_given_stay() -> None:
+    x = _core.transfer(np.arange(6.0), device="cuda")
+    memory, total = np.array([0, 1, 2, 3]), _core.empty((), "float64", "cuda")
+    program = _core.Program([total])
+    program.record(lambda: _core.sum(_core.gather(x, memory), out=total))
+    assert program.run(2, np.array([4, 5, 5, 5]), memory[:2]).tolist() == [[14.0], [15.0]]
+
+
+def test_a_graph_that_is_broken_off_is_made_again(cuda: ctypes.CDLL) -> None:
+    x = _core.transfer(np.arange(4.0), device="cuda")
+    total = _core.empty((), "float64", "cuda")
+    program = _core.Program([total])
+    program.record(lambda: _core.sum(x, out=total))
+    cuda.standin_break_graphs(1)
+    assert program.run(2).tolist() == [[6.0], [6.0]]
+    program.record(lambda: _core.add(x, x, out=x))
+    cuda.standin_break_graphs(2)
+    with pytest.raises(_core.DeviceError, match=r"^\[standin\] a graph was broken off$"):
+        program.run(1)
+    assert program.run(2).tolist() == [[6.0], [12.0]]
 
 
 @pytest.mark.parametrize("use", [_core.transfer, lambda x, device: _core.empty((1,), "float32", device)])

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <optional>
@@ -216,7 +217,12 @@ const char* load_library(const char* file) {
 // ---- graphs ----
 
 void begin_graph() { capturing = new Graph; }
-void* end_graph() { return std::exchange(capturing, nullptr); }
+int64_t graphs_to_break = 0;
+void* end_graph() {
+  std::unique_ptr<Graph> graph(std::exchange(capturing, nullptr));
+  if (graphs_to_break > 0 && graphs_to_break--) throw DeviceError("[standin] a graph was broken off");
+  return graph.release();
+}
 void launch_graph(void* graph, int64_t times) {
   for (int64_t i = 0; i < times; ++i)
     for (const Work& work : *static_cast<Graph*>(graph)) enqueue(work);
@@ -279,6 +285,7 @@ int64_t standin_ordered(int64_t number, bool then) {
 }
 int64_t standin_in_use() { return in_use; }
 void standin_limit(int64_t bytes) { limit = bytes; }
+void standin_break_graphs(int64_t number) { graphs_to_break = number; }
 void standin_fail() {
   enqueue([] { throw DeviceError("[standin] a kernel failed"); });
 }

@@ -97,7 +97,11 @@ enum cudaError_t {
 enum { cudaMemAttachGlobal = 1, cudaStreamNonBlocking = 1, cudaMemLocationTypeDevice = 1, cudaMemcpyDefault = 4 };
 enum { cudaEventDisableTiming = 2 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeRelaxed = 2 };
-enum cudaDeviceAttr { cudaDevAttrConcurrentManagedAccess = 89, cudaDevAttrMultiProcessorCount = 16 };
+enum cudaDeviceAttr {
+  cudaDevAttrConcurrentManagedAccess = 89,
+  cudaDevAttrMultiProcessorCount = 16,
+  cudaDevAttrSingleToDoublePrecisionPerfRatio = 87
+};
 struct cudaDeviceProp {
   char name[256];
   int major, minor, multiProcessorCount;

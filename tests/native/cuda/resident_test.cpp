@@ -14,6 +14,8 @@ namespace {
 
 using cuda::backend;
 
+constexpr int64_t steps = 9;  // of a run: fewer than 8 at a time are launched one by one
+
 // ---- memory of a step, each time the same --------------------------------------------------------------------------
 
 class Memory {
@@ -78,14 +80,14 @@ Run run(Record record, int64_t times, bool kept_apart) {
 
 template <class Record>
 void check_as_one(Record record) {
-  const Run apart = run(record, 3, true), together = run(record, 3, false);
+  const Run apart = run(record, steps, true), together = run(record, steps, false);
   CHECK(together.memory == apart.memory);
   CHECK(together.kernels == 1 && apart.kernels > 3);
 }
 
 template <class Record>
 bool is_one(Record record) {
-  const Run apart = run(record, 3, true), together = run(record, 3, false);
+  const Run apart = run(record, steps, true), together = run(record, steps, false);
   CHECK(together.memory == apart.memory);
   return together.kernels == 1;
 }
@@ -120,7 +122,7 @@ struct Mlp {
   int64_t offset = 0;  // of parameters
 
   void operator()(Memory& memory) const {
-    constexpr int64_t data_rows = 50, steps = 3;
+    constexpr int64_t data_rows = 50;
     const DType dtype = dtype_of<T>, from = sizeof(From) == 1 ? u8 : sizeof(From) == 2 ? f16 : dtype;
     From* data =
         sizeof(From) <= 2 ? memory.integers<From>(data_rows * inputs, 200) : memory.take<From>(data_rows * inputs);
@@ -210,7 +212,7 @@ View view_of(T* data, int64_t rows, int64_t columns, int64_t row, int64_t column
 // Every function of elements: of rows with gaps, and one of which is repeated; then dropout of the results.
 template <class T>
 void functions(Memory& memory) {
-  constexpr int64_t rows = 9, columns = 70;
+  constexpr int64_t rows = 5, columns = 70;
   T *a = memory.take<T>(rows * 80), *b = memory.take<T>(columns), *dropped = memory.take<T>(rows * columns);
   double* step = memory.take<double>(1);
   auto each = [&](DeviceKernel<Elementwise> Table<DeviceKernel>::* kernel, bool of_two) {
@@ -306,6 +308,18 @@ void test_what_the_kernel_cannot_do_is_launched() {
     view.dtype = i64;
     on_device().negative.launch({view, {view, {}, {}}}, nullptr);
   })));
+  // What has no elements.
+  CHECK(!is_one(with([](Memory& memory) {
+    float *param = memory.take<float>(4), *grad = memory.take<float>(4);
+    const double* lr = memory.take<double>(1);
+    const Sgd updates[] = {{f32, 4, param, grad, nullptr, lr, 0, 0, 0, false},
+                           {f32, 0, param, grad, nullptr, lr, 0, 0, 0, false}};
+    backend().sgd_updates(updates, 2);
+  })));
+  CHECK(!is_one(with([](Memory& memory) {
+    on_device().dropout.launch(
+        Random{f32, 0, 1, 2, memory.take<double>(1), 3, 0.4, 0, memory.take<float>(1), memory.take<float>(1)}, nullptr);
+  })));
   // A product over nothing.
   CHECK(!is_one(with([](Memory& memory) {
     launch(on_device().matmul,
@@ -315,6 +329,19 @@ void test_what_the_kernel_cannot_do_is_launched() {
   CHECK(!is_one(with([](Memory& memory) {
     launch(on_device().matmul,
            product(memory.take<float>(4), 2, 2, 2, memory.take<float>(4) + 2, -2, 1, memory.take<float>(4), 2, 1),
+           memory);
+  })));
+  CHECK(!is_one(with([](Memory& memory) {
+    Product p = product(memory.take<float>(20) + 10, 2, 10, 128, memory.take<float>(256), 128, 1,
+                        memory.take<float>(1280), 1, 128);
+    p.c_row = -10;
+    launch(on_device().linear, p, memory);
+  })));
+  // Rows of data that go backwards.
+  CHECK(!is_one(with([](Memory& memory) {
+    launch(on_device().gather,
+           Gather{f32, f32, 2, 3, memory.take<float>(10) + 8, 5, -2, memory.integers<int64_t>(3, 5), 1,
+                  memory.take<float>(6)},
            memory);
   })));
   // A copy that nobody has spoken for.
@@ -333,6 +360,13 @@ void test_rows_of_what_a_step_changes_are_read_where_it_changes_them() {
 
 void test_more_than_a_multiprocessor_has_is_launched() { CHECK(!is_one(Mlp<float, float>{64, 600, 64, 10})); }
 
+void test_few_steps_at_a_time_are_launched() {
+  const Mlp<float, float> record{16, 20, 12, 3};
+  const Run few = run(record, 7, false), many = run(record, 8, false);
+  CHECK(few.memory == run(record, 7, true).memory && many.memory == run(record, 8, true).memory);
+  CHECK(few.kernels > 7 && many.kernels == 1);
+}
+
 void test_more_arithmetic_than_launches_are_worth_is_launched() {
   const auto record = [](Memory& memory) {
     launch(on_device().matmul,
@@ -341,6 +375,14 @@ void test_more_arithmetic_than_launches_are_worth_is_launched() {
            memory);
   };
   CHECK(!is_one(record));
+  const auto exponentials = [](int64_t rows) {
+    return [=](Memory& memory) {
+      float* x = memory.take<float>(rows * 100);
+      const View view = view_of(x, rows, 100, 100);
+      on_device().tanh.launch({view, {view, {}, {}}}, nullptr);
+    };
+  };
+  CHECK(is_one(exponentials(10)) && !is_one(exponentials(20)));
 }
 
 void test_a_layout_keeps_what_touches_together_and_everything_aligned() {
@@ -384,6 +426,7 @@ int main() {
   test_what_the_kernel_cannot_do_is_launched();
   test_rows_of_what_a_step_changes_are_read_where_it_changes_them();
   test_more_than_a_multiprocessor_has_is_launched();
+  test_few_steps_at_a_time_are_launched();
   test_more_arithmetic_than_launches_are_worth_is_launched();
   test_a_layout_keeps_what_touches_together_and_everything_aligned();
   test_tiles_follow_the_shape_of_the_product();
