@@ -195,11 +195,12 @@ template <class T>
 FASTNN_FUNCTION void move_in(const Steps<T>& all) {
   for (int i = 0; i < all.region_count; ++i) {
     const Region r = all.regions[i];
-    move_units(reinterpret_cast<uint4*>(on_chip() + r.place), reinterpret_cast<const uint4*>(r.memory), r.bytes / 16);
+    move_units(reinterpret_cast<uint4*>(on_chip() + r.place), reinterpret_cast<const uint4*>(r.memory),
+               r.bytes / Layout::unit);
   }
   auto* operations = reinterpret_cast<Operation<T>*>(on_chip());
   move_units(reinterpret_cast<uint4*>(operations), reinterpret_cast<const uint4*>(all.operations),
-             all.operation_count * int64_t{sizeof(Operation<T>) / 16});
+             all.operation_count * int64_t{sizeof(Operation<T>)} / Layout::unit);
   __syncthreads();
   each_index(all.operation_count, [&](int64_t i) {
     with_call(operations[i], [](auto& call) {
@@ -214,7 +215,8 @@ template <class T>
 FASTNN_FUNCTION void move_out(const Steps<T>& all) {
   for (int i = 0; i < all.region_count; ++i) {
     const Region r = all.regions[i];
-    move_units(reinterpret_cast<uint4*>(r.memory), reinterpret_cast<const uint4*>(on_chip() + r.place), r.bytes / 16);
+    move_units(reinterpret_cast<uint4*>(r.memory), reinterpret_cast<const uint4*>(on_chip() + r.place),
+               r.bytes / Layout::unit);
   }
 }
 
