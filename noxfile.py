@@ -8,7 +8,7 @@ import nox
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["lint", "types", "tests", "native", "cuda", "instructions", "stubs", "examples", "docs"]
+nox.options.sessions = ["lint", "types", "tests", "native", "emulated", "cuda", "instructions", "stubs", "examples", "docs"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
@@ -68,11 +68,11 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
-def build_core(session: nox.Session, preset: str, target: str = "all") -> None:
+def build_core(session: nox.Session, preset: str, *targets: str) -> None:
     """Configure and compile the core without Python, by a preset of CMakePresets.json."""
     session.install("cmake", "ninja")
     session.run("cmake", "--preset", preset, "-GNinja", "--fresh")
-    session.run("cmake", "--build", "--preset", preset, "--target", target)
+    session.run("cmake", "--build", "--preset", preset, "--target", *(targets or ["all"]))
 
 
 def test_core(session: nox.Session, preset: str) -> None:
@@ -87,6 +87,15 @@ def test_core(session: nox.Session, preset: str) -> None:
 def native(session: nox.Session) -> None:
     """The core without Python builds without a warning, links, and passes its own tests."""
     test_core(session, "development")
+
+
+@nox.session(requires=["wheel"])
+def emulated(session: nox.Session) -> None:
+    """Tests of devices on the kernels for CUDA, emulated on a CPU of x86-64."""
+    build_core(session, "development", "cuda_emulated", "cublaslt")
+    install(session, "test")
+    library = Path("build/development/tests/native/cuda/libcuda_emulated.so").resolve()
+    session.run("pytest", "tests/devices", env={"FASTNN_TEST_DEVICE": str(library)})
 
 
 @nox.session(reuse_venv=True)
