@@ -11,36 +11,24 @@ namespace {
 
 // ---- on vectors of one type -------------------------------------------------------------------------------------
 
-// Overflow of int64 is defined for the unsigned twin only.
-template <class T>
-struct WrappingOf {
-  using type = T;
-};
-template <>
-struct WrappingOf<int64_t> {
-  using type = uint64_t;
-};
-template <class T>
-using Wrapping = Vec<typename WrappingOf<T>::type>;
-
 struct Add : Numeric<Add, 2> {
   template <class T>
   static FASTNN_INLINE Vec<T> of(Vec<T> a, Vec<T> b) {
-    return (Vec<T>)((Wrapping<T>)a + (Wrapping<T>)b);
+    return (Vec<T>)((Vec<Wrapping<T>>)a + (Vec<Wrapping<T>>)b);
   }
 };
 
 struct Subtract : Numeric<Subtract, 2> {
   template <class T>
   static FASTNN_INLINE Vec<T> of(Vec<T> a, Vec<T> b) {
-    return (Vec<T>)((Wrapping<T>)a - (Wrapping<T>)b);
+    return (Vec<T>)((Vec<Wrapping<T>>)a - (Vec<Wrapping<T>>)b);
   }
 };
 
 struct Multiply : Numeric<Multiply, 2> {
   template <class T>
   static FASTNN_INLINE Vec<T> of(Vec<T> a, Vec<T> b) {
-    return (Vec<T>)((Wrapping<T>)a * (Wrapping<T>)b);
+    return (Vec<T>)((Vec<Wrapping<T>>)a * (Vec<Wrapping<T>>)b);
   }
 };
 
@@ -68,7 +56,7 @@ struct Minimum : Numeric<Minimum, 2> {
 struct Negative : Numeric<Negative, 1> {
   template <class T>
   static FASTNN_INLINE Vec<T> of(Vec<T> x) {
-    return (Vec<T>)(-(Wrapping<T>)x);
+    return (Vec<T>)(-(Vec<Wrapping<T>>)x);
   }
 };
 

@@ -24,6 +24,18 @@ using Int = typename IntegerOf<sizeof(T)>::type;
 template <class T>
 using Unsigned = typename IntegerOf<sizeof(T)>::unsigned_type;
 
+// Overflow of int64 is defined for the unsigned twin only.
+template <class T>
+struct WrappingOf {
+  using type = T;
+};
+template <>
+struct WrappingOf<int64_t> {
+  using type = uint64_t;
+};
+template <class T>
+using Wrapping = typename WrappingOf<T>::type;
+
 template <class T>
 inline constexpr bool is_integer = T(0.5) == T(0);
 template <class T>

@@ -9,18 +9,6 @@ namespace {
 
 // ---- arithmetic -----------------------------------------------------------------------------------------------------
 
-// Overflow of int64 is defined for the unsigned twin only.
-template <class T>
-struct WrappingOf {
-  using type = T;
-};
-template <>
-struct WrappingOf<int64_t> {
-  using type = uint64_t;
-};
-template <class T>
-using Wrapping = typename WrappingOf<T>::type;
-
 struct Add {
   static constexpr int inputs = 2;
   template <class T>
