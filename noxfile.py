@@ -8,7 +8,9 @@ import nox
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["lint", "types", "tests", "native", "emulated", "cuda", "instructions", "stubs", "examples", "docs"]
+nox.options.sessions = [
+    "lint", "types", "tests", "native", "emulated", "cuda", "instructions", "stubs", "examples", "docs",
+]  # fmt: skip
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
