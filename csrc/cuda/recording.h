@@ -47,8 +47,8 @@ using Note = std::variant<Product, NarrowProduct, Mapping, Dropping, Gather, Row
 // Of the graph that this thread captures, in the order in which it runs.
 struct Recording {
   bool is_open = false, is_complete = true;
-  int notings = 0;  // alive
-  int64_t launches = 0;
+  int notings = 0;       // alive
+  int64_t launches = 0;  // of kernels and copies
   std::vector<Note> notes;
 };
 Recording& recording();

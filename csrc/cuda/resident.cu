@@ -34,12 +34,17 @@ FASTNN_INLINE void each_index(int64_t count, Use use) {
 
 // ---- operations, by all threads of the block -----------------------------------------------------------------------
 
+// What products need beside their operands: the steps of the largest tile.
+template <class T>
+constexpr int64_t scratch_bytes = sizeof(typename Group<T, 64, 64, 4, 4>::Steps);
+
 // c stays in registers.
 template <class T, int number>
 FASTNN_FUNCTION void multiply(const TiledProduct<T>& call, std::byte* scratch) {
   constexpr Tile t = resident_tiles[number];
   static_assert(t.threads() == resident_threads && t.groups == 1);
   using G = Group<T, t.rows, t.columns, t.thread_rows, t.thread_columns>;
+  static_assert(sizeof(typename G::Steps) <= scratch_bytes<T>);
   auto& steps = *reinterpret_cast<typename G::Steps*>(scratch);
   const Product& p = call.p;
   const SgdRule<T>* rule = rule_of<T>(p);
@@ -59,10 +64,6 @@ FASTNN_FUNCTION void multiply(const TiledProduct<T>& call, std::byte* scratch) {
     }
   }
 }
-
-// The steps of the largest tile.
-template <class T>
-constexpr int64_t scratch_bytes = sizeof(typename Group<T, 64, 64, 4, 4>::Steps);
 
 template <class T>
 FASTNN_FUNCTION void run(const TiledProduct<T>& call, std::byte* scratch) {
@@ -191,13 +192,18 @@ FASTNN_INLINE void move_units(uint4* to, const uint4* from, int64_t units) {
   }
 }
 
-template <class T>
-FASTNN_FUNCTION void move_in(const Steps<T>& all) {
+template <bool in, class T>
+FASTNN_INLINE void move_regions(const Steps<T>& all) {
   for (int i = 0; i < all.region_count; ++i) {
     const Region r = all.regions[i];
-    move_units(reinterpret_cast<uint4*>(on_chip() + r.place), reinterpret_cast<const uint4*>(r.memory),
-               r.bytes / Layout::unit);
+    auto *here = reinterpret_cast<uint4*>(on_chip() + r.place), *there = reinterpret_cast<uint4*>(r.memory);
+    move_units(in ? here : there, in ? there : here, r.bytes / Layout::unit);
   }
+}
+
+template <class T>
+FASTNN_FUNCTION void move_in(const Steps<T>& all) {
+  move_regions<true>(all);
   auto* operations = reinterpret_cast<Operation<T>*>(on_chip());
   move_units(reinterpret_cast<uint4*>(operations), reinterpret_cast<const uint4*>(all.operations),
              all.operation_count * int64_t{sizeof(Operation<T>)} / Layout::unit);
@@ -213,11 +219,7 @@ FASTNN_FUNCTION void move_in(const Steps<T>& all) {
 
 template <class T>
 FASTNN_FUNCTION void move_out(const Steps<T>& all) {
-  for (int i = 0; i < all.region_count; ++i) {
-    const Region r = all.regions[i];
-    move_units(reinterpret_cast<uint4*>(r.memory), reinterpret_cast<const uint4*>(on_chip() + r.place),
-               r.bytes / Layout::unit);
-  }
+  move_regions<false>(all);
 }
 
 template <class T>
@@ -261,17 +263,12 @@ struct Cost {
   int64_t operator()(const Increment&) const { return 0; }
 };
 
-// How much longer than one of float arithmetic of T takes; on many devices that is long for double.
-template <class T>
-int64_t cost_of_type() {
-  return sizeof(T) == 4 ? 1 : device().double_cost;
-}
-
 template <class T>
 bool is_worth_staying(const Recording& recording) {
+  const int64_t of_type = sizeof(T) == 4 ? 1 : device().double_cost;
   int64_t cost = 0;
   for (const Note& note : recording.notes) cost += std::visit(Cost{}, note);
-  return cost * cost_of_type<T>() <= of_a_launch * recording.launches;
+  return cost * of_type <= of_a_launch * recording.launches;
 }
 
 template <class T>
